@@ -1,0 +1,87 @@
+"""The command line. Every command is loaded only when it is called, so `--help` stays instant."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+import traceback
+from importlib import import_module
+from pathlib import Path
+
+import click
+
+from lakehouse import __version__
+from lakehouse.errors import LakehouseError
+
+COMMANDS = {
+    "start": "Start the bronze and silver streams.",
+    "stop": "Stop running streams after the batch in hand.",
+    "check": "Validate the whole configuration; needs no Kafka and writes nothing.",
+    "demo": "Run the whole pipeline on a broker of its own and prove the sums.",
+    "broker": "Run a Kafka broker on this machine, for development and tests.",
+    "jars": "Fetch and verify the jars that Spark and the broker need.",
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands live in modules of the same name, imported on first use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the commands in the order a new user meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return the command, or None when there is none of that name."""
+        if cmd_name not in COMMANDS:
+            return None
+        command = getattr(import_module(f"lakehouse.cli.{cmd_name}"), cmd_name)
+        return command if isinstance(command, click.Command) else None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Resolve as click does, and name the nearest command when there is none."""
+        near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+        if args[0] not in COMMANDS and near:
+            ctx.fail(f"No such command '{args[0]}'. Did you mean '{near[0]}'?")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands from the table above, so that help imports none of them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="lakehouse")
+@click.option(
+    "--conf",
+    type=click.Path(path_type=Path),
+    default=Path("conf"),
+    show_default=True,
+    help="The folder with lakehouse.toml and entities/.",
+)
+@click.option(
+    "--env",
+    envvar="LAKEHOUSE_ENV",
+    metavar="NAME",
+    help="Apply conf/env/NAME.toml over the defaults.  [env var: LAKEHOUSE_ENV]",
+)
+@click.option("--debug", is_flag=True, help="Show the trace of an error, and debug log lines.")
+@click.pass_context
+def lakehouse(ctx: click.Context, conf: Path, env: str | None, *, debug: bool) -> None:
+    """Kafka to bronze, silver and quarantine in Delta Lake; every message has exactly one fate."""
+    ctx.obj = {"conf": conf, "env": env, "debug": debug}
+
+
+def main() -> None:
+    """Run the command line and exit with the code of docs/cli.md."""
+    try:
+        lakehouse(prog_name="lakehouse")
+    except LakehouseError as error:
+        if "--debug" in sys.argv or os.environ.get("LAKEHOUSE_DEBUG"):
+            traceback.print_exc()
+        what, why, cure = error.message
+        click.echo(f"Error: {what} [{error.code}]\n  why: {why}\n  do:  {cure}", err=True)
+        sys.exit(error.exit_code)

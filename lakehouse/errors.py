@@ -1,0 +1,234 @@
+"""Every error this product raises on purpose.
+
+    LakehouseError            what happened, why, and what to do
+    ├── ConfigError        2  a setting, an entity or a command line is wrong
+    ├── SourceError        3  Kafka does not answer, or no longer holds what was promised
+    ├── TableError         4  a table or its checkpoint is not what the stream left behind
+    ├── ProofError         5  the tables do not add up
+    └── MachineError       6  this machine lacks something: Java, jars, a port, a lock
+
+An error has a stable `code` and parameters; its three lines are made from both, so wording can
+improve without breaking anyone who tests for a code. A corrupt message is not an error: it is
+data with a reason (see `quarantine.reasons`).
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, NamedTuple
+
+
+class Message(NamedTuple):
+    """The three lines a person reads."""
+
+    what: str
+    why: str
+    cure: str
+
+
+class LakehouseError(Exception):
+    """Something known went wrong; `code` says what, `params` say with which values."""
+
+    exit_code: ClassVar[int] = 1
+    catalogue: ClassVar[dict[str, Message]] = {}
+
+    def __init__(self, code: str, *, retryable: bool = False, **params: object) -> None:
+        self.code = code
+        self.params = params
+        self.retryable = retryable
+        self.message = Message(*(line.format(**params) for line in self.catalogue[code]))
+        super().__init__(f"[{code}] {self.message.what}")
+
+
+class ConfigError(LakehouseError):
+    """A configuration file, an environment variable or an option holds something unusable."""
+
+    exit_code = 2
+    catalogue: ClassVar[dict[str, Message]] = {
+        "FILE_MISSING": Message(
+            "{file} is missing",
+            "{purpose}",
+            "create it, or name the right folder with --conf",
+        ),
+        "FILE_UNREADABLE": Message(
+            "{file} cannot be read",
+            "{reason}",
+            "mend the file; `lakehouse check` tells when it is sound",
+        ),
+        "UNKNOWN_KEY": Message(
+            "{file}: unknown key '{key}'",
+            "{nearest}",
+            "correct the name; conf/lakehouse.toml lists every setting",
+        ),
+        "BAD_VALUE": Message(
+            "{file}: '{key}' cannot be {value}",
+            "{reason}",
+            "correct the value; conf/lakehouse.toml explains each setting",
+        ),
+        "SECRET_IN_FILE": Message(
+            "{file}: '{key}' holds a secret",
+            "secrets are read from the environment only, so that none is ever committed",
+            "remove it from the file and export {variable} instead",
+        ),
+        "UNKNOWN_ENTITY": Message(
+            "there is no entity '{name}'",
+            "the folders under {folder} are the entities: {known}",
+            "correct --entity, or add the folder",
+        ),
+        "BAD_SCHEMA": Message(
+            "{file}: the schema is not usable",
+            "{reason}",
+            "correct the DDL; `lakehouse check` tells when it is sound",
+        ),
+        "RESERVED_COLUMN": Message(
+            "{file}: column '{column}' is reserved",
+            "names that begin with _ belong to the columns this product adds",
+            "rename the column, in messages too",
+        ),
+        "BAD_EXPRESSION": Message(
+            "{file}: derived column '{column}' is not usable",
+            "{reason}",
+            "correct the expression; it may use the schema's columns and deterministic functions",
+        ),
+        "BAD_OPTION": Message(
+            "Kafka option '{key}' is refused",
+            "{reason}",
+            "remove it: from [kafka.options], or from --set",
+        ),
+    }
+
+
+class SourceError(LakehouseError):
+    """Kafka does not answer, or does not hold what the stream was promised."""
+
+    exit_code = 3
+    catalogue: ClassVar[dict[str, Message]] = {
+        "BROKER_UNREACHABLE": Message(
+            "Kafka at {bootstrap} does not answer",
+            "{reason}",
+            "start the broker (for development: `lakehouse broker start`) or correct kafka.bootstrap",
+        ),
+        "BROKER_REFUSED": Message(
+            "Kafka at {bootstrap} refused the connection",
+            "{reason}",
+            "check the security settings under [kafka.options] and the secrets in the environment",
+        ),
+        "TOPIC_MISSING": Message(
+            "topic '{topic}' does not exist on {bootstrap}",
+            "streams never create topics",
+            "create the topic, or correct `topic` in the entity's entity.toml",
+        ),
+        "TOPIC_RECREATED": Message(
+            "topic '{topic}' is not the topic this table was filled from",
+            "its id was {before} and is now {now}: offsets repeat after a topic is created again",
+            "start a new lake for the new topic",
+        ),
+        "OFFSETS_LOST": Message(
+            "records that {stream} had yet to read are gone from Kafka: {range}",
+            "{reason}",
+            "restore the records, or start a new lake; nothing was skipped in silence",
+        ),
+    }
+
+
+class TableError(LakehouseError):
+    """A table, its schema or its checkpoint is not what the stream left behind."""
+
+    exit_code = 4
+    catalogue: ClassVar[dict[str, Message]] = {
+        "ROOT_UNWRITABLE": Message(
+            "the lake root {root} cannot be written",
+            "{reason}",
+            "correct lake.root, or the folder's owner and permissions",
+        ),
+        "TABLE_MISSING": Message(
+            "table {table} does not exist at {path}",
+            "{reason}",
+            "{cure}",
+        ),
+        "LAYOUT_UNKNOWN": Message(
+            "table {table} has layout {found}, this version of lakehouse writes layout {expected}",
+            "another version of lakehouse made it",
+            "run the version that made it, or start a new lake",
+        ),
+        "SCHEMA_CONFLICT": Message(
+            "table {table} does not fit the entity: {difference}",
+            "a stream only ever adds nullable columns to its table",
+            "undo the change, or start a new lake with it",
+        ),
+        "ENTITY_CONFLICT": Message(
+            "{key} of entity '{entity}' changed from {before} to {now}",
+            "the silver table was built with the former one, and rows would no longer meet",
+            "undo the change, or start a new lake with it",
+        ),
+        "CHECKPOINT_MISMATCH": Message(
+            "the checkpoint of {stream} and its table disagree: {difference}",
+            "the checkpoint was deleted, restored from an older copy, or belongs to another table",
+            "put back the checkpoint that the table was written with ({path}), or start a new lake",
+        ),
+        "STREAM_FAILED": Message(
+            "{stream} failed: {error_class}",
+            "{reason}",
+            "the trace is in the log; restart the stream once the cause is mended",
+        ),
+    }
+
+
+class ProofError(LakehouseError):
+    """The tables do not add up: some message has no fate, or two."""
+
+    exit_code = 5
+    catalogue: ClassVar[dict[str, Message]] = {
+        "NOT_PROVEN": Message(
+            "{count} messages of {entity} have no provable fate",
+            "{differences}",
+            "keep the lake as it is and look at the positions named above",
+        ),
+    }
+
+
+class MachineError(LakehouseError):
+    """This machine lacks something the command needs: Java, jars, a port, a lock."""
+
+    exit_code = 6
+    catalogue: ClassVar[dict[str, Message]] = {
+        "JAVA_MISSING": Message(
+            "no usable Java was found",
+            "{reason}",
+            "install Java 17 or newer and set JAVA_HOME, or put java on the PATH",
+        ),
+        "JARS_UNSOUND": Message(
+            "{count} of the {group} jars in {folder} cannot be used",
+            "{reasons}",
+            "run `lakehouse jars fetch`",
+        ),
+        "JARS_UNFETCHABLE": Message(
+            "the {group} jars could not be fetched",
+            "{reason}",
+            "check the network and any repository mirror in ~/.ivy2, then run the command again",
+        ),
+        "STREAM_OWNED": Message(
+            "{stream} is already running: pid {pid} on {host} since {since}",
+            "each stream has one owner, because two writers can both win a commit",
+            "stop it with `lakehouse stop {stream}`, or leave it running",
+        ),
+        "NO_ANSWER": Message(
+            "{stream} (pid {pid}) did not stop within {seconds} s",
+            "it may still be finishing a batch",
+            "wait and ask again, or send the process SIGTERM twice",
+        ),
+        "BROKER_RUNNING": Message(
+            "a broker is already running: pid {pid} at {bootstrap}",
+            "one data folder serves one broker",
+            "stop it with `lakehouse broker stop`, or name another folder with --data",
+        ),
+        "BROKER_FAILED": Message(
+            "the broker did not start",
+            "{reason}",
+            "look at {log}",
+        ),
+        "LAKE_NOT_EMPTY": Message(
+            "the demo's lake {root} is not empty",
+            "the demo proves its own sums, so it needs a lake of its own and deletes none",
+            "name an empty or absent folder in LAKEHOUSE__LAKE__ROOT, or unset it",
+        ),
+    }

@@ -1,0 +1,33 @@
+"""What is fixed for one run of the product: its configuration, its lake, its name, its rhythm."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from lakehouse.tables import Lake
+
+if TYPE_CHECKING:
+    from lakehouse.config import Config
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run; its id stands in every commit that it makes."""
+
+    config: Config
+    once: bool = False
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    @property
+    def lake(self) -> Lake:
+        """The lake that the configuration names."""
+        return Lake(self.config.lake.root, self.config.lake.time_travel)
+
+    @property
+    def trigger(self) -> dict[str, Any]:
+        """The trigger of every query: all that is there and no more, or a micro-batch now and then."""
+        if self.once:
+            return {"availableNow": True}
+        return {"processingTime": self.config.streams.trigger}

@@ -1,0 +1,165 @@
+"""What an entity's DDL and derived columns mean to Spark: sound, or refused by name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pyspark.errors import PySparkException
+from pyspark.sql import functions as F
+from pyspark.sql.types import (
+    ArrayType,
+    BooleanType,
+    ByteType,
+    DataType,
+    DateType,
+    DecimalType,
+    DoubleType,
+    FloatType,
+    IntegerType,
+    LongType,
+    MapType,
+    ShortType,
+    StringType,
+    StructField,
+    StructType,
+    TimestampNTZType,
+    TimestampType,
+)
+
+from lakehouse.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+    from lakehouse.entities import Entity
+
+ATOMIC = (
+    StringType, BooleanType, ByteType, ShortType, IntegerType, LongType, FloatType, DoubleType,
+    DecimalType, DateType, TimestampType, TimestampNTZType,
+)  # fmt: skip
+# A key must compare exactly, so no floating point; an order needs one as well.
+KEY = (StringType, ByteType, ShortType, IntegerType, LongType, DecimalType, DateType, TimestampType)
+
+
+def schema(entity: Entity) -> StructType:
+    """Return the columns of *entity*'s messages, as its DDL names them.
+
+    Needs a running session. `nullable=False` is a rule of ours: a message without that field is
+    quarantined.
+
+    Raises:
+        ConfigError: BAD_SCHEMA or RESERVED_COLUMN, naming the file.
+    """
+    file = f"{entity.source}/schema.ddl"
+    try:
+        parsed = StructType.fromDDL(entity.ddl)
+    except PySparkException as error:
+        raise ConfigError("BAD_SCHEMA", file=file, reason=_first_line(error)) from error
+    names = [field.name for field in parsed]
+    for name in (*names, *entity.derived):
+        if name.startswith("_"):
+            raise ConfigError("RESERVED_COLUMN", file=file, column=name)
+    lowered = [name.lower() for name in (*names, *entity.derived)]
+    reason = next((f"'{name}' is there twice" for name in lowered if lowered.count(name) > 1), None)
+    reason = reason or next((said for field in parsed if (said := _unusable(field))), None)
+    reason = reason or _unusable_roles(entity, parsed)
+    if reason:
+        raise ConfigError("BAD_SCHEMA", file=file, reason=reason)
+    return parsed
+
+
+def derive(rows: DataFrame, entity: Entity) -> DataFrame:
+    """Return *rows*, which hold the schema's columns, with the entity's derived columns added."""
+    if not entity.derived:
+        return rows
+    return rows.select("*", *(F.expr(sql).alias(name) for name, sql in entity.derived.items()))
+
+
+def columns(spark: SparkSession, entity: Entity) -> StructType:
+    """Return the schema's columns and then the derived ones, each derived one proven usable.
+
+    Raises:
+        ConfigError: as `schema`, and BAD_EXPRESSION for an expression that names an unknown column,
+            or is an aggregate, a window, a subquery, a generator or not deterministic: the same
+            message must give the same row whenever it is read.
+    """
+    found = schema(entity)
+    empty = spark.createDataFrame([], found)
+    for name, sql in entity.derived.items():
+        reason = _unusable_expression(spark, empty, sql)
+        if reason:
+            file = f"{entity.source}/entity.toml"
+            raise ConfigError("BAD_EXPRESSION", file=file, column=name, reason=reason)
+    partitions = set(entity.partition_by) - set(derived := derive(empty, entity).schema.fieldNames())
+    if partitions:
+        raise ConfigError(
+            "BAD_VALUE",
+            file=f"{entity.source}/entity.toml",
+            key="partition_by",
+            value=repr(sorted(partitions)),
+            reason=f"its columns are {', '.join(derived)}",
+        )
+    return derive(empty, entity).schema
+
+
+def _unusable(field: StructField) -> str | None:
+    return _unusable_type(field.dataType, field.name)
+
+
+def _unusable_type(kind: DataType, path: str) -> str | None:
+    if isinstance(kind, StructType):
+        hard = next((f.name for f in kind if not f.nullable), None)
+        if hard:
+            return f"'{path}.{hard}' is NOT NULL; only a column of the root can be"
+        inner = (_unusable_type(f.dataType, f"{path}.{f.name}") for f in kind)
+        return next((said for said in inner if said), None)
+    if isinstance(kind, ArrayType):
+        return _unusable_type(kind.elementType, f"{path}[]")
+    if isinstance(kind, MapType):
+        if not isinstance(kind.keyType, StringType):
+            return f"'{path}' is a map whose keys are not strings, which JSON cannot hold"
+        return _unusable_type(kind.valueType, f"{path}[]")
+    if isinstance(kind, ATOMIC):
+        return None
+    return f"'{path}' is a {kind.simpleString().upper()}, which JSON cannot hold"
+
+
+def _unusable_roles(entity: Entity, parsed: StructType) -> str | None:
+    fields = {field.name: field for field in parsed}
+    for key in entity.keys:
+        if key not in fields:
+            return f"key '{key}' of entity.toml is not one of its columns"
+        if fields[key].nullable:
+            return f"key '{key}' must be NOT NULL: a NULL matches no row, so it would insert for ever"
+        if not isinstance(fields[key].dataType, KEY):
+            return f"key '{key}' cannot be a {fields[key].dataType.simpleString().upper()}"
+    sequence = entity.sequence_by
+    if sequence is not None:
+        if sequence not in fields:
+            return f"sequence_by '{sequence}' of entity.toml is not one of its columns"
+        if not isinstance(fields[sequence].dataType, ATOMIC):
+            return f"sequence_by '{sequence}' cannot be ordered"
+    return None
+
+
+def _unusable_expression(spark: SparkSession, empty: DataFrame, sql: str) -> str | None:
+    try:
+        plan: Any = empty.select(F.expr(sql))._jdf.queryExecution().analyzed()  # noqa: SLF001 - only the analysed plan tells
+    except PySparkException as error:
+        return _first_line(error)
+    patterns = spark._jvm.org.apache.spark.sql.catalyst.trees.TreePattern  # type: ignore[union-attr]  # noqa: SLF001
+    if plan.nodeName() != "Project" or plan.children().size() != 1:
+        return "it is not computed from one row alone"
+    if plan.child().nodeName() not in {"LocalRelation", "LogicalRDD"}:
+        return "it is not computed from one row alone"
+    if plan.containsPattern(patterns.CURRENT_LIKE()):
+        return "it depends on when or where it runs"
+    if plan.containsPattern(patterns.PLAN_EXPRESSION()):
+        return "it holds a subquery"
+    if not plan.deterministic():
+        return "it is not deterministic"
+    return None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]

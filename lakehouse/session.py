@@ -1,0 +1,149 @@
+"""The Spark session: the only place that sets Spark options."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from pyspark import SparkConf, SparkContext
+from pyspark.java_gateway import launch_gateway
+from pyspark.sql import SparkSession
+
+from lakehouse import jars
+from lakehouse.errors import ConfigError, MachineError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from lakehouse.config import Config
+
+# What correctness rests on. Each has a test in tests/spark/test_session.py.
+REQUIRED = {
+    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+    # With ANSI one row of x / 0 in a derived column would stop the stream for ever.
+    "spark.sql.ansi.enabled": "false",
+    # Timestamps without a zone are UTC on every machine.
+    "spark.sql.session.timeZone": "UTC",
+    # INT96, Spark's default, is unreadable elsewhere for far dates.
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+    # A dead query must not take the settings of another with it: one session per query.
+    "spark.sql.streaming.stopTimeout": "60s",
+    # The proof of a batch is its transaction in the table; it must never expire or be guessed.
+    "spark.databricks.delta.write.txnVersion.autoReset.enabled": "false",
+}
+
+# What makes small batches cheap; none changes a result. docs/adr/0006 has the figures.
+DEFAULTS = {
+    "spark.app.name": "lakehouse",
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+    # Nothing of a driver on this machine listens beyond it.
+    "spark.driver.host": "127.0.0.1",
+    "spark.driver.bindAddress": "127.0.0.1",
+    # The default of 50 tasks costs seconds on each snapshot of a small table.
+    "spark.databricks.delta.snapshotPartitions": "2",
+    # Delta's own plans fill the default of 100 entries, and then each batch compiles anew.
+    "spark.sql.codegen.cache.maxEntries": "2000",
+    # One query stops when its source fails; the others, and the backlog, are ours to watch.
+    "spark.sql.streaming.numRecentProgressUpdates": "10",
+    "spark.cleaner.referenceTracking.cleanCheckpoints": "true",
+}
+
+JAVA_OPTIONS = "-XX:+UseParallelGC -Dlog4j2.configurationFile={log4j} {log}"
+
+
+def start(config: Config, *, log: Path | None = None, inherit: Sequence[int] = ()) -> SparkSession:
+    """Return a running session with Delta and Kafka on its classpath.
+
+    Nothing is downloaded. The JVM inherits the descriptors *inherit*, so a lock that they hold
+    lasts as long as either process, and it ignores SIGINT, SIGTERM and SIGHUP: a signal to the
+    whole process group stops the streams in order instead of tearing the JVM from under them.
+    Spark's own log goes to *log*, or nowhere.
+
+    Raises:
+        MachineError: JAVA_MISSING or JARS_UNSOUND.
+        ConfigError: BAD_OPTION for a Spark option that correctness rests on.
+    """
+    for key in config.spark.options:
+        if key in REQUIRED:
+            raise ConfigError("BAD_OPTION", key=key, reason="every table rests on the value it has")
+    paths = jars.verify("spark", config.jars.dir)
+    jars.java()
+    log4j = resources.files("lakehouse").joinpath("log4j2.properties")
+    where = f"-Dlakehouse.jvm.level=warn -Dlakehouse.jvm.log={log}" if log else ""
+    conf = SparkConf(loadDefaults=False).setMaster(config.spark.master)
+    options = {
+        **DEFAULTS,
+        "spark.driver.memory": config.spark.driver_memory,
+        "spark.sql.shuffle.partitions": str(config.spark.shuffle_partitions or os.cpu_count() or 2),
+        "spark.driver.extraJavaOptions": JAVA_OPTIONS.format(log4j=log4j, log=where),
+        "spark.jars": ",".join(map(str, paths)),
+        **config.spark.options,
+        **REQUIRED,
+    }
+    conf.setAll(list(options.items()))
+    with _output_of_the_jvm(log) as output:
+        with _signals_kept_from_children():
+            streams = {"stdout": output, "stderr": output, "pass_fds": tuple(inherit)}
+            gateway = launch_gateway(conf, popen_kwargs=streams)
+        try:
+            context = SparkContext(conf=conf, gateway=gateway)
+        except Exception as error:
+            gateway.shutdown()
+            raise MachineError("JAVA_MISSING", reason=f"Spark did not start: {error}") from error
+    return SparkSession(context)
+
+
+def stop(spark: SparkSession) -> None:
+    """Stop *spark* and its JVM; when this returns, neither a thread nor a process is left."""
+    gateway = spark.sparkContext._gateway  # noqa: SLF001 - pyspark offers no other way to end its JVM
+    spark.stop()
+    if gateway is None:
+        return
+    SparkContext._gateway = SparkContext._jvm = None  # noqa: SLF001 - so that a new session starts a new JVM
+    gateway.shutdown()
+    process = getattr(gateway, "proc", None)
+    if isinstance(process, subprocess.Popen):
+        if process.stdin:
+            process.stdin.close()  # the JVM ends when its standard input does
+        try:
+            process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@contextmanager
+def _output_of_the_jvm(log: Path | None) -> Iterator[IO[bytes]]:
+    """Lend a file for what the JVM prints, which is never for the terminal."""
+    if log is None:
+        with Path(os.devnull).open("ab") as nowhere:
+            yield nowhere
+    else:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.with_suffix(".out").open("ab") as file:
+            yield file
+
+
+@contextmanager
+def _signals_kept_from_children() -> Iterator[None]:
+    """Have children started inside ignore the signals that ask this process to stop.
+
+    An ignored signal stays ignored across exec, and the JVM leaves it so. Blocking it here
+    meanwhile keeps one that arrives just now: it is delivered when the block is lifted.
+    """
+    asked = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    signal.pthread_sigmask(signal.SIG_BLOCK, asked)
+    handlers = {number: signal.signal(number, signal.SIG_IGN) for number in asked}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, asked)

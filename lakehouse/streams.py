@@ -1,0 +1,213 @@
+"""Streams as processes: started, watched, restarted when Kafka was away, stopped in order."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING
+
+from lakehouse import checkpoints, kafka, log, owner
+from lakehouse.errors import LakehouseError, SourceError, TableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql.streaming.query import StreamingQuery
+
+    from lakehouse.config import Config
+    from lakehouse.health import Health
+    from lakehouse.tables import Table
+
+POLL_SECONDS = 0.2
+
+
+class StopRequested(Exception):  # noqa: N818 - not an error: it ends a query that was asked to stop
+    """Raised in place of a batch that must not begin."""
+
+
+@dataclass
+class Turn:
+    """Whose turn it is at a stream's table: a batch's, or a request's. One lock for both."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    ended: threading.Event = field(default_factory=threading.Event)
+    stopping: bool = False
+    batch_id: int | None = None
+    error: BaseException | None = None
+
+
+@dataclass
+class Stream:
+    """One stream of this process: how to start it, and what became of it."""
+
+    table: Table
+    topic: str
+    start: Callable[[Turn], StreamingQuery]
+    turn: Turn = field(default_factory=Turn)
+    query: StreamingQuery | None = None
+    done: bool = False
+    attempts: int = 0
+    next_try: float = 0.0
+    waiting_since: float | None = None
+
+    @property
+    def name(self) -> str:
+        """The query's name, `layer.entity`."""
+        return self.table.name
+
+
+def each_batch(refine: Callable[[DataFrame, int], None], turn: Turn) -> Callable[[DataFrame, int], None]:
+    """Return what `foreachBatch` calls: *refine* in its turn, or nothing once the stream is to stop.
+
+    The batch in hand is finished; the next one gives up before its first write and is planned
+    again, unchanged, by the next start.
+    """
+
+    def take(messages: DataFrame, batch_id: int) -> None:
+        with turn.lock:
+            try:
+                if turn.stopping:
+                    raise StopRequested
+                refine(messages, batch_id)
+                turn.batch_id = batch_id
+            except BaseException as error:
+                turn.error = error  # Spark hands on its text only
+                raise
+            finally:
+                turn.ended.set()
+
+    return take
+
+
+def run(
+    spark: SparkSession,
+    streams: Sequence[Stream],
+    config: Config,
+    health: Health,
+    *,
+    asked: Callable[[], int],
+    once: bool = False,
+) -> None:
+    """Run *streams* until each is done, or until *asked* counts a request to stop.
+
+    A stream whose source is away is started again with growing pauses, for ever, or with *once*
+    for `kafka.once_wait_seconds`; meanwhile the others go on. Any other failure stops them all.
+    Asked once, each batch in hand is finished; asked twice, streams are interrupted.
+
+    Raises:
+        LakehouseError: what the first stream failed with.
+    """
+    shown = 0.0
+    try:
+        while not asked() and any(not stream.done for stream in streams):
+            for stream in streams:
+                _tend(stream, config, health, once=once)
+                for request in owner.claim(config.state_dir, stream.name):
+                    _serve(spark, request, stream, config, health)
+            if health.changed.is_set() or time.monotonic() > shown + 5:
+                health.changed.clear()
+                shown = time.monotonic()
+                _show(streams, config, health)
+            health.changed.wait(POLL_SECONDS)
+    finally:
+        for stream in streams:
+            stream.turn.stopping = True
+        for stream in streams:
+            _stop(spark, stream, config, asked)
+            if health.streams[stream.name].state != "failing":
+                health.set(stream.name, "stopped")
+        _show(streams, config, health)
+
+
+def _tend(stream: Stream, config: Config, health: Health, *, once: bool) -> None:
+    """Start *stream* if it is due, notice if it ended, and see to what it ended with."""
+    if stream.done:
+        return
+    try:
+        if stream.query is None:
+            if time.monotonic() >= stream.next_try:
+                stream.query = stream.start(stream.turn)
+                log.get(stream.name).info("Stream started", checkpoint=stream.table.checkpoint)
+        elif not stream.query.isActive:
+            _raise_failure(stream, config)
+            stream.done = True
+        elif stream.attempts and health.streams[stream.name].state in {"running", "idle"}:
+            stream.attempts, stream.waiting_since = 0, None
+    except LakehouseError as error:
+        health.set(stream.name, "failing", error=str(error))
+        if not error.retryable or stream.turn.stopping:
+            raise
+        _wait(stream, error, config, health, once=once)
+
+
+def _wait(stream: Stream, error: LakehouseError, config: Config, health: Health, *, once: bool) -> None:
+    now = time.monotonic()
+    stream.waiting_since = stream.waiting_since or now
+    limit = config.kafka.once_wait_seconds if isinstance(error, SourceError) else 0.0
+    if once and now - stream.waiting_since >= limit:
+        raise error
+    pause = min(config.kafka.retry_first_seconds * 2**stream.attempts, config.kafka.retry_longest_seconds)
+    stream.query, stream.attempts, stream.next_try = None, stream.attempts + 1, now + pause
+    health.streams[stream.name].restarts += 1
+    what = "waiting for broker" if isinstance(error, SourceError) else "waiting for bronze"
+    health.set(stream.name, what, error=str(error))
+    log.get(stream.name).warning(
+        what.capitalize(), reason=error.message.what, attempt=stream.attempts, retry_in_seconds=pause
+    )
+
+
+def _serve(
+    spark: SparkSession, request: owner.Request, stream: Stream, config: Config, health: Health
+) -> None:
+    if request.verb != "stop":
+        why = f"unknown verb {request.verb}"
+        owner.answer(config.state_dir, stream.name, request, ok=False, why=why)
+        return
+    log.get(stream.name).info("Stop requested", by=request.by)
+    stream.turn.stopping = True
+    _stop(spark, stream, config, lambda: 0)
+    stream.done = True
+    health.set(stream.name, "stopped")
+    owner.answer(config.state_dir, stream.name, request, ok=True)
+
+
+def _stop(spark: SparkSession, stream: Stream, config: Config, asked: Callable[[], int]) -> None:
+    """Stop the query of *stream*; of silver, only once the batch in hand is done and noted."""
+    query, turn = stream.query, stream.turn
+    if query is None:
+        return
+    deadline = time.monotonic() + config.streams.stop_seconds
+    while query.isActive and asked() <= 1 and time.monotonic() < deadline:
+        done = turn.batch_id is None or checkpoints.is_committed(
+            spark, stream.table.checkpoint, turn.batch_id
+        )
+        if done and not turn.lock.locked():
+            break
+        turn.ended.wait(POLL_SECONDS / 4)
+    query.stop()
+
+
+def _raise_failure(stream: Stream, config: Config) -> None:
+    """Raise what ended the query of *stream*, as an error of ours; nothing if it ended by itself."""
+    assert stream.query is not None  # noqa: S101 - for the type checker: the caller has looked
+    failure = stream.query.exception()
+    if failure is None or isinstance(stream.turn.error, StopRequested):
+        return
+    if isinstance(stream.turn.error, LakehouseError):
+        raise stream.turn.error
+    text = str(failure)
+    log.get(stream.name).debug("Query failed", error=text)
+    if stream.name.startswith("bronze.") and kafka.is_failure(text):
+        raise kafka.failure(text, config.kafka, stream.topic, stream.name) from failure
+    condition = failure.getCondition() or "unknown"
+    raise TableError(
+        "STREAM_FAILED", stream=stream.name, error_class=condition, reason=kafka.telling_line(text)
+    ) from failure
+
+
+def _show(streams: Sequence[Stream], config: Config, health: Health) -> None:
+    for stream in streams:
+        seen = asdict(health.streams[stream.name])
+        owner.show(config.state_dir, stream.name, **seen)

@@ -1,0 +1,236 @@
+"""Where tables lie, how they are made, and what must stay true of them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from delta.tables import DeltaTable
+from pyspark.errors import PySparkException
+from py4j.protocol import Py4JJavaError
+from pyspark.sql.types import (
+    ArrayType,
+    BinaryType,
+    IntegerType,
+    LongType,
+    StringType,
+    StructField,
+    StructType,
+    TimestampType,
+)
+
+from lakehouse.errors import TableError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pyspark.sql import DataFrame, SparkSession
+
+    from lakehouse.entities import Entity
+
+LAYOUT = "1"
+
+HEADERS = ArrayType(
+    StructType([StructField("key", StringType()), StructField("value", BinaryType())])
+)
+
+BRONZE = StructType(
+    [
+        StructField("value", StringType(), metadata={"comment": "The value; invalid UTF-8 repaired"}),
+        StructField("value_raw", BinaryType(), metadata={"comment": "The bytes, if not UTF-8"}),
+        StructField("key", BinaryType()),
+        StructField("headers", HEADERS),
+        StructField("topic", StringType()),
+        StructField("topic_id", StringType(), metadata={"comment": "Kafka's own id of the topic"}),
+        StructField("partition", IntegerType()),
+        StructField("offset", LongType()),
+        StructField("timestamp", TimestampType(), metadata={"comment": "Kafka's, UTC"}),
+        StructField("timestamp_type", IntegerType(), metadata={"comment": "0 create, 1 append"}),
+        StructField("_landed_at", TimestampType(), metadata={"comment": "UTC"}),
+    ]
+)
+# Named for pruning and for exact offset ranges per file; text and bytes get no minimum and maximum.
+BRONZE_STATS = "topic,partition,offset,timestamp"
+
+# What silver adds to an entity's own columns.
+POSITION = ("topic", "topic_id", "partition", "offset", "timestamp")
+SILVER_MARKS = StructType(
+    [
+        StructField("_topic", StringType()),
+        StructField("_topic_id", StringType()),
+        StructField("_partition", IntegerType()),
+        StructField("_offset", LongType()),
+        StructField("_timestamp", TimestampType()),
+        StructField("_checkpoint", StringType()),
+        StructField("_batch_id", LongType()),
+        StructField("_rules", StringType()),
+        StructField("_updated_at", TimestampType()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Lake:
+    """The root under which everything lies, and how long versions can be read."""
+
+    root: str
+    time_travel: str
+
+    def table(self, layer: str, entity: str) -> Table:
+        """Return the table of *entity* in *layer*, whether it exists or not."""
+        root = self.root.rstrip("/")
+        stream = f"{layer}.{entity}"
+        return Table(stream, f"{root}/{layer}/{entity}", f"{root}/_checkpoints/{stream}")
+
+    def rules(self, fingerprint: str) -> str:
+        """Return the path under which the rules of that fingerprint are archived."""
+        return f"{self.root.rstrip('/')}/_rules/{fingerprint}"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A Delta table; its name is also the name of the stream that writes it."""
+
+    name: str
+    path: str
+    checkpoint: str
+
+    def exists(self, spark: SparkSession) -> bool:
+        """Say whether there is a Delta table at the path."""
+        return DeltaTable.isDeltaTable(spark, self.path)
+
+    def delta(self, spark: SparkSession) -> DeltaTable:
+        """Return the table for its verbs."""
+        return DeltaTable.forPath(spark, self.path)
+
+    def read(self, spark: SparkSession, version: int | None = None) -> DataFrame:
+        """Return the rows, of *version* or of the latest one."""
+        reader = spark.read.format("delta")
+        return (reader if version is None else reader.option("versionAsOf", version)).load(self.path)
+
+    def properties(self, spark: SparkSession) -> dict[str, str]:
+        """Return the table's properties."""
+        found: dict[str, str] = self.delta(spark).detail().select("properties").collect()[0][0]
+        return found
+
+    def version(self, spark: SparkSession) -> int:
+        """Return the latest version."""
+        return int(self._log(spark).update(False, _none(spark), _none(spark)).version())
+
+    def transactions(self, spark: SparkSession) -> dict[str, int]:
+        """Return the last transaction of each application, such as a stream's checkpoint.
+
+        This is where a batch's commit is proven: by its transaction, never by being the last one.
+        """
+        snapshot = self._log(spark).update(False, _none(spark), _none(spark))
+        found = snapshot.setTransactions().iterator()
+        pairs = {}
+        while found.hasNext():
+            one = found.next()
+            pairs[str(one.appId())] = int(one.version())
+        return pairs
+
+    def _log(self, spark: SparkSession) -> Any:
+        jvm: Any = spark._jvm  # noqa: SLF001 - Delta's Python API does not show transactions
+        return jvm.org.apache.spark.sql.delta.DeltaLog.forTable(spark._jsparkSession, self.path)  # noqa: SLF001
+
+
+def create(
+    spark: SparkSession,
+    table: Table,
+    columns: StructType,
+    lake: Lake,
+    *,
+    partition_by: Sequence[str] = (),
+    **properties: str,
+) -> None:
+    """Have *table* exist with *columns* and the properties every table of the lake has.
+
+    Delta's table features stay within what other readers know: no deletion vectors, no column
+    mapping. An existing table is left alone; `fit` looks at it.
+
+    Raises:
+        TableError: ROOT_UNWRITABLE.
+    """
+    builder = (
+        DeltaTable.createIfNotExists(spark)
+        .location(table.path)
+        .addColumns(columns)
+        .partitionedBy(*partition_by)
+        .property("lakehouse.layout", LAYOUT)
+        .property("delta.enableInCommitTimestamps", "true")
+        .property("delta.enableDeletionVectors", "false")
+        .property("delta.logRetentionDuration", f"interval {lake.time_travel}")
+        .property("delta.deletedFileRetentionDuration", f"interval {lake.time_travel}")
+    )
+    for key, value in properties.items():
+        builder = builder.property(key, value)
+    try:
+        builder.execute()
+    except (PySparkException, Py4JJavaError) as error:
+        raise TableError("ROOT_UNWRITABLE", root=lake.root, reason=_first_line(error)) from error
+
+
+def fit(spark: SparkSession, table: Table, columns: StructType) -> None:
+    """Have the existing *table* hold *columns*: new ones are added, nullable, and nothing else changes.
+
+    Raises:
+        TableError: LAYOUT_UNKNOWN, or SCHEMA_CONFLICT when a column is gone or has another type.
+    """
+    layout = table.properties(spark).get("lakehouse.layout")
+    if layout != LAYOUT:
+        raise TableError("LAYOUT_UNKNOWN", table=table.name, found=layout, expected=LAYOUT)
+    there = {field.name: field.dataType for field in table.read(spark).schema}
+    wanted = {field.name: field.dataType for field in columns}
+    for name, kind in there.items():
+        if name not in wanted:
+            difference = f"column '{name}' is in the table and no longer in the entity"
+            raise TableError("SCHEMA_CONFLICT", table=table.name, difference=difference)
+        if wanted[name] != kind:
+            difference = (
+                f"column '{name}' is {kind.simpleString()} in the table and "
+                f"{wanted[name].simpleString()} in the entity"
+            )
+            raise TableError("SCHEMA_CONFLICT", table=table.name, difference=difference)
+    added = [field for field in columns if field.name not in there]
+    if added:
+        ddl = ", ".join(f"{quoted(field.name)} {field.dataType.simpleString()}" for field in added)
+        spark.sql(f"ALTER TABLE delta.{quoted(table.path)} ADD COLUMNS ({ddl})")
+
+
+def keep_identity(spark: SparkSession, table: Table, entity: Entity) -> None:
+    """Prove that *table* was built for the topic, keys, sequence and partitions that *entity* names.
+
+    Raises:
+        TableError: ENTITY_CONFLICT, naming what changed.
+    """
+    before = json.loads(table.properties(spark)["lakehouse.entity"])
+    now = json.loads(entity.identity)
+    for key, value in before.items():
+        if value != now[key]:
+            raise TableError(
+                "ENTITY_CONFLICT", key=key, entity=entity.name, before=value, now=now[key]
+            )
+
+
+def quoted(name: str) -> str:
+    """Return *name* as an SQL identifier, whatever characters it holds."""
+    return "`" + name.replace("`", "``") + "`"
+
+
+def nullable(columns: StructType) -> StructType:
+    """Return *columns* without NOT NULL: triage is the judge, and a table must never stop a stream."""
+    return StructType(
+        [StructField(f.name, f.dataType, metadata=f.metadata or None) for f in columns]
+    )
+
+
+def _none(spark: SparkSession) -> Any:
+    jvm: Any = spark._jvm  # noqa: SLF001 - a Scala default argument has to be passed by hand
+    return jvm.scala.Option.empty()
+
+
+def _first_line(error: Exception) -> str:
+    text = str(getattr(error, "java_exception", None) or error)
+    return text.strip().splitlines()[0]

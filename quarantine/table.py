@@ -1,0 +1,44 @@
+"""The quarantine table: every refused message as bronze has it, with its reasons."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pyspark.sql.types import LongType, StringType, StructField, StructType, TimestampType
+
+from lakehouse import tables
+from quarantine.reasons import REASONS
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+    from lakehouse.tables import Lake, Table
+
+QUARANTINE = StructType(
+    [
+        *tables.BRONZE.fields,
+        StructField("reasons", REASONS),
+        StructField("_checkpoint", StringType()),
+        StructField("_batch_id", LongType()),
+        StructField("_rules", StringType()),
+        StructField("_quarantined_at", TimestampType()),
+    ]
+)
+
+
+def prepare(spark: SparkSession, table: Table, lake: Lake) -> None:
+    """Have the quarantine *table* exist and fit. It is append-only, as bronze is."""
+    properties = {
+        "delta.appendOnly": "true",
+        "delta.dataSkippingStatsColumns": tables.BRONZE_STATS,
+    }
+    tables.create(spark, table, QUARANTINE, lake, **properties)
+    tables.fit(spark, table, QUARANTINE)
+
+
+def append(corrupt: DataFrame, *, to: Table) -> None:
+    """Append *corrupt*, rows of QUARANTINE, in one commit.
+
+    Inside `recorded` the commit is the batch's transaction, and the same batch again adds nothing.
+    """
+    corrupt.select(QUARANTINE.fieldNames()).write.format("delta").mode("append").save(to.path)

@@ -1,0 +1,1 @@
+"""Silver: the newest valid row of each key."""

@@ -1,0 +1,33 @@
+"""Newest rows into the silver table, guarded by their order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lakehouse.tables import quoted
+from silver.newest import recency
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+    from lakehouse.entities import Entity
+    from lakehouse.tables import Table
+
+
+def merge(rows: DataFrame, entity: Entity, *, into: Table) -> None:
+    """Merge *rows*, one per key, in one commit: an older row never overwrites a newer one.
+
+    The same rows again change nothing. The condition holds the keys alone, so that a key whose
+    partition column changed, or is NULL, still meets its row. Columns are named, so a column that
+    *rows* lacks stays NULL in new rows and as it is in updated ones.
+    """
+    on = " AND ".join(f"old.{quoted(key)} = new.{quoted(key)}" for key in entity.keys)
+    values = {quoted(name): f"new.{quoted(name)}" for name in rows.columns}
+    (
+        into.delta(rows.sparkSession)
+        .alias("old")
+        .merge(rows.alias("new"), on)
+        .whenMatchedUpdate(recency(entity, "new") > recency(entity, "old"), set=dict(values))
+        .whenNotMatchedInsert(values=dict(values))
+        .execute()
+    )

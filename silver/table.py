@@ -1,0 +1,53 @@
+"""The silver table and its quarantine: made, and proven to fit the entity."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pyspark.sql.types import StructType
+
+from lakehouse import checkpoints, schemas, tables
+from lakehouse.errors import TableError
+from quarantine import table as quarantine
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from lakehouse.checkpoints import Checkpoint
+    from lakehouse.entities import Entity
+    from lakehouse.tables import Lake
+
+
+def prepare(spark: SparkSession, entity: Entity, lake: Lake) -> Checkpoint | None:
+    """Have the tables that *entity*'s silver stream writes exist and fit, and return its checkpoint.
+
+    New columns of the entity are added. Bronze is never created here.
+
+    Raises:
+        ConfigError: the entity's schema or a derived column is not usable.
+        TableError: TABLE_MISSING (retryable) without bronze, SCHEMA_CONFLICT, ENTITY_CONFLICT,
+            CHECKPOINT_MISMATCH or ROOT_UNWRITABLE.
+    """
+    columns = StructType([*schemas.columns(spark, entity), *tables.SILVER_MARKS])
+    bronze, silver = lake.table("bronze", entity.name), lake.table("silver", entity.name)
+    if not bronze.exists(spark):
+        raise TableError(
+            "TABLE_MISSING",
+            retryable=True,
+            table=bronze.name,
+            path=bronze.path,
+            reason="silver reads bronze and never creates it",
+            cure=f"run `lakehouse start bronze --entity {entity.name}` first",
+        )
+    checkpoint = checkpoints.compare(spark, silver)
+    properties = {
+        "lakehouse.entity": entity.identity,
+        # A partition's value is a producer's text: as a folder's name it could be too long.
+        "delta.randomizeFilePrefixes": "true",
+    }
+    columns = tables.nullable(columns)
+    tables.create(spark, silver, columns, lake, partition_by=entity.partition_by, **properties)
+    tables.keep_identity(spark, silver, entity)
+    tables.fit(spark, silver, columns)
+    quarantine.prepare(spark, lake.table("quarantine", entity.name), lake)
+    return checkpoint
