@@ -18,7 +18,7 @@ TOPIC_ID = "lakehouse.topicId"
 
 
 def prepare(spark: SparkSession, entity: Entity, lake: Lake, topic_id: str | None) -> None:
-    """Have the bronze table of *entity* exist, fit, belong to this very topic and to its checkpoint.
+    """Have the bronze table of *entity* exist and fit, proven to be of this very topic.
 
     Raises:
         SourceError: TOPIC_RECREATED when Kafka's id of the topic is another than the table's.

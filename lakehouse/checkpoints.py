@@ -85,7 +85,9 @@ def compare(spark: SparkSession, table: Table) -> Checkpoint | None:
     return checkpoint
 
 
-def _difference(checkpoint: Checkpoint | None, written: dict[str, int], *, there: bool) -> str | None:
+def _difference(
+    checkpoint: Checkpoint | None, written: dict[str, int], *, there: bool
+) -> str | None:
     if checkpoint is None:
         last = max(written.values(), default=None)
         return None if last is None else f"the table has batch {last}, and there is no checkpoint"

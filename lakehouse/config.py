@@ -11,27 +11,41 @@ import os
 import re
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
-from pydantic import model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 
 from lakehouse.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-Model = TypeVar("Model", bound=BaseModel)
+Model = TypeVar("Model", bound="Settings")
 
 PREFIX = "LAKEHOUSE__"
 # What must never stand in a file, whichever client option it is for.
-SECRET = re.compile(r"passw|secret|jaas|credential|token|sasl_username|ssl\.key(store\.key)?$", re.IGNORECASE)
+SECRET = re.compile(
+    r"passw|secret|jaas|credential|token|sasl_username|ssl\.key(store\.key)?$", re.IGNORECASE
+)
 
 
 class Settings(BaseModel):
-    """Frozen, because a setting that changed under a running stream would be a lie in its records."""
+    """Frozen: a setting that changed under a running stream would be a lie in its records."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    # The input of a failed validation holds the secrets, and a trace would show it.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True
+    )
+    # Fields that the product fills in; to a file they are unknown keys.
+    internal: ClassVar[frozenset[str]] = frozenset()
 
 
 UNITS = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -126,6 +140,8 @@ class LogSettings(Settings):
 class Config(Settings):
     """Every setting of conf/lakehouse.toml."""
 
+    internal = frozenset({"folder"})
+
     lake: LakeSettings
     state: StateSettings = StateSettings()
     kafka: KafkaSettings
@@ -158,22 +174,25 @@ def load(folder: Path, env: str | None = None) -> Config:
             naming the file or variable and the key.
     """
     base = folder / "lakehouse.toml"
-    layers: list[tuple[str, dict[str, Any]]] = [(str(base), read_toml(base, "it holds every setting"))]
+    layers: list[tuple[str, dict[str, Any]]] = [
+        (str(base), read_toml(base, "it holds every setting"))
+    ]
     if env:
         file = folder / "env" / f"{env}.toml"
         layers.append((str(file), read_toml(file, f"it holds the settings of environment '{env}'")))
-    merged: dict[str, Any] = {}
     for file_name, layer in layers:
         _refuse_secrets(file_name, layer)
         _refuse_unknown(file_name, layer)
+    for variable, layer in _from_environment(os.environ):
+        _refuse_unknown(variable, layer)
+        _refuse_secrets(variable, layer, environment=True)
+        layers.append((variable, layer))
+    merged: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for origin, layer in layers:
         merged = _over(merged, layer)
-    for variable, path, value in _from_environment(os.environ):
-        layer = {path[-1]: value}
-        for level in reversed(path[:-1]):
-            layer = {level: layer}
-        _refuse_unknown(f"environment variable {variable}", layer)
-        merged = _over(merged, layer)
-    return validated(Config, {**merged, "folder": folder}, str(base))
+        origins.update((key, origin) for key, _ in _flatten(layer))
+    return validated(Config, {**merged, "folder": folder}, str(base), origins)
 
 
 def with_trigger(config: Config, trigger: str) -> Config:
@@ -182,28 +201,38 @@ def with_trigger(config: Config, trigger: str) -> Config:
     return config.model_copy(update={"streams": validated(StreamSettings, streams, "--trigger")})
 
 
-def validated(model: type[Model], data: dict[str, Any], file: str) -> Model:
-    """Return *data* as a *model*, or say in one line which key of *file* is wrong."""
+def validated(
+    model: type[Model], data: dict[str, Any], file: str, origins: Mapping[str, str] | None = None
+) -> Model:
+    """Return *data* as a *model*, or say in one line which key of *file* is wrong.
+
+    *origins* names the source of each key that another than *file* holds.
+    """
     try:
         return model.model_validate(data)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
+        key = ".".join(map(str, first["loc"]))
         if first["type"] == "extra_forbidden":
-            raise unknown_key(file, ".".join(map(str, first["loc"])), model) from error
+            raise unknown_key(file, key, model) from error
+        of_key = [name for name in origins or () if f"{name}.".startswith(f"{key}.")]
         secret = SECRET.search(str(first["loc"][-1])) if first["loc"] else None
         raise ConfigError(
             "BAD_VALUE",
-            file=file,
-            key=".".join(map(str, first["loc"])) or "the file",
-            value="what it is" if secret or isinstance(first["input"], dict) else repr(first["input"]),
+            file=origins[of_key[-1]] if origins and of_key else file,
+            key=key or "the file",
+            value="what it is"
+            if secret or isinstance(first["input"], dict)
+            else repr(first["input"]),
             reason=first["msg"].removeprefix("Value error, "),
         ) from error
 
 
-def unknown_key(file: str, key: str, model: type[BaseModel]) -> ConfigError:
-    """Return the error for a *key* that *model* does not know, naming the nearest one that it does."""
+def unknown_key(file: str, key: str, model: type[Settings]) -> ConfigError:
+    """Return the error for a *key* that *model* does not know, naming the nearest one."""
     near = difflib.get_close_matches(key, list(_keys(model)), n=1, cutoff=0.5)
-    nearest = f"did you mean '{near[0]}'?" if near else f"it knows {', '.join(sorted(model.model_fields))}"
+    known = sorted(set(model.model_fields) - model.internal)
+    nearest = f"did you mean '{near[0]}'?" if near else f"it knows {', '.join(known)}"
     return ConfigError("UNKNOWN_KEY", file=file, key=key, nearest=nearest)
 
 
@@ -230,36 +259,54 @@ def parse_toml(text: str, file: str) -> dict[str, Any]:
         raise ConfigError("FILE_UNREADABLE", file=file, reason=str(error)) from error
 
 
-def _from_environment(environment: Mapping[str, str]) -> Iterator[tuple[str, list[str], str]]:
+def _from_environment(environment: Mapping[str, str]) -> Iterator[tuple[str, dict[str, Any]]]:
     for variable, value in sorted(environment.items()):
         if variable.startswith(PREFIX):
-            yield variable, variable.removeprefix(PREFIX).lower().split("__"), value
+            *levels, name = variable.removeprefix(PREFIX).lower().split("__")
+            layer: dict[str, Any] = {name: value}
+            for level in reversed(levels):
+                layer = {level: layer}
+            yield f"environment variable {variable}", layer
 
 
 def _refuse_unknown(file: str, layer: dict[str, Any]) -> None:
     """Refuse keys that no model knows, in the layer that holds them, so that the file is named."""
-    known = set(_keys(Config)) - {"folder"}
+    known = set(_keys(Config))
     for key, value in _flatten(layer):
         open_ended = key.startswith(("kafka.options.", "spark.options."))
         section = key in known and any(other.startswith(f"{key}.") for other in known)
         if section and not isinstance(value, dict):
-            raise ConfigError("BAD_VALUE", file=file, key=key, value=repr(value), reason="it is a section")
+            raise ConfigError(
+                "BAD_VALUE", file=file, key=key, value=repr(value), reason="it is a section"
+            )
         if not open_ended and key not in known:
             raise unknown_key(file, key, Config)
 
 
-def _refuse_secrets(file: str, layer: dict[str, Any]) -> None:
+def _refuse_secrets(file: str, layer: dict[str, Any], *, environment: bool = False) -> None:
+    """Refuse secrets in a file, and among options, whose values are no secret to a trace."""
     for key, value in _flatten(layer):
-        if value and SECRET.search(key):
-            name = key.removeprefix("kafka.options.").removeprefix("kafka.")
-            variable = f"{PREFIX}KAFKA__{re.sub('[^A-Z]', '_', name.upper())}"
+        instead = _instead(key)
+        if value and SECRET.search(key) and not (environment and key == instead):
+            section, _, name = instead.partition(".")
+            variable = f"{PREFIX}{section}__{name.replace('options.', 'options__', 1)}".upper()
             raise ConfigError("SECRET_IN_FILE", file=file, key=key, variable=variable)
 
 
-def _keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+def _instead(key: str) -> str:
+    """Return the setting from the environment that serves in place of the secret *key*."""
+    if key.startswith("spark.options."):
+        return key
+    secrets = [name for name in _keys(Config) if name.startswith("kafka.") and SECRET.search(name)]
+    name = f"kafka.{key.removeprefix('kafka.options.').removeprefix('kafka.').replace('.', '_')}"
+    return difflib.get_close_matches(name, secrets, n=1, cutoff=0.0)[0]
+
+
+def _keys(model: type[Settings], prefix: str = "") -> Iterator[str]:
     for name, field in model.model_fields.items():
-        yield prefix + name
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+        if name not in model.internal:
+            yield prefix + name
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Settings):
             yield from _keys(field.annotation, f"{prefix}{name}.")
 
 
@@ -267,7 +314,7 @@ def _flatten(layer: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
     for key, value in layer.items():
         if isinstance(value, dict) and value:
             yield from _flatten(value, f"{prefix}{key}.")
-        elif not isinstance(value, dict):
+        else:
             yield prefix + key, value
 
 

@@ -1,4 +1,4 @@
-"""An entity is data: a folder under conf/entities with a topic, keys, a schema and derived columns."""
+"""An entity is data: a folder under conf/entities with a topic, keys and a schema."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import json
 import re
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, field_validator
 
-from lakehouse.config import Settings, parse_toml, read_text, validated
+from lakehouse.config import Settings, parse_toml, read_text, unknown_key, validated
 from lakehouse.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -43,28 +43,33 @@ class Entity(Settings):
     partitioned.
     """
 
+    internal = frozenset({"name", "ddl", "source", "contents"})
+
     name: Annotated[str, AfterValidator(_name)]
     topic: str = Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")
     keys: tuple[str, ...] = Field(min_length=1)
     sequence_by: str | None = None
     partition_by: tuple[str, ...] = ()
-    derived: dict[str, str] = {}
+    derived: dict[str, str] = Field(default_factory=dict)
     limits: Limits = Limits()
     ddl: str = Field(exclude=True)
     source: str = Field(exclude=True, description="the folder it was read from, for messages")
     contents: dict[str, str] = Field(exclude=True, description="the files, as they are archived")
 
-    @model_validator(mode="before")
+    @field_validator("keys", "partition_by", mode="before")
     @classmethod
-    def _lists_are_sequences(cls, data: dict[str, Any]) -> dict[str, Any]:
-        if isinstance(data.get("keys"), str):
-            raise ValueError(f'keys is a list: keys = ["{data["keys"]}"]')
-        return data
+    def _is_a_list(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            # TRY004: pydantic takes only a ValueError for a verdict.
+            raise ValueError(f'write it as a list: ["{value}"]')
+        return value
 
     @property
     def fingerprint(self) -> str:
         """The rules' name: the same content always has the same one, another content never."""
-        digest = hashlib.sha256(json.dumps([PARSER_VERSION, self.contents], sort_keys=True).encode())
+        digest = hashlib.sha256(
+            json.dumps([PARSER_VERSION, self.contents], sort_keys=True).encode()
+        )
         return digest.hexdigest()[:16]
 
     @property
@@ -90,8 +95,11 @@ def load(folder: Path) -> Entity:
 def from_contents(name: str, contents: dict[str, str], source: str) -> Entity:
     """Return the entity that *contents*, the text of each of its files, describes."""
     file = f"{source}/entity.toml"
+    written = parse_toml(contents["entity.toml"], file)
+    for key in Entity.internal & written.keys():
+        raise unknown_key(file, key, Entity)
     data = {
-        **parse_toml(contents["entity.toml"], file),
+        **written,
         "name": name,
         "ddl": contents["schema.ddl"],
         "source": source,

@@ -89,6 +89,11 @@ class ConfigError(LakehouseError):
             "{reason}",
             "correct the expression; it may use the schema's columns and deterministic functions",
         ),
+        "LAKE_NOT_EMPTY": Message(
+            "the demo's lake {root} is not empty",
+            "the demo proves its own sums, so it needs a lake of its own and deletes none",
+            "name an empty or absent folder in LAKEHOUSE__LAKE__ROOT, or unset it",
+        ),
         "BAD_OPTION": Message(
             "Kafka option '{key}' is refused",
             "{reason}",
@@ -105,7 +110,7 @@ class SourceError(LakehouseError):
         "BROKER_UNREACHABLE": Message(
             "Kafka at {bootstrap} does not answer",
             "{reason}",
-            "start the broker (for development: `lakehouse broker start`) or correct kafka.bootstrap",
+            "start the broker (here: `lakehouse broker start`) or correct kafka.bootstrap",
         ),
         "BROKER_REFUSED": Message(
             "Kafka at {bootstrap} refused the connection",
@@ -225,10 +230,5 @@ class MachineError(LakehouseError):
             "the broker did not start",
             "{reason}",
             "look at {log}",
-        ),
-        "LAKE_NOT_EMPTY": Message(
-            "the demo's lake {root} is not empty",
-            "the demo proves its own sums, so it needs a lake of its own and deletes none",
-            "name an empty or absent folder in LAKEHOUSE__LAKE__ROOT, or unset it",
         ),
     }

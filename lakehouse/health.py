@@ -1,4 +1,4 @@
-"""How the streams of this process are doing, watched together through Spark's own progress events."""
+"""How the streams of this process are doing, watched together through Spark's events."""
 
 from __future__ import annotations
 
@@ -135,4 +135,3 @@ class Health(StreamingQueryListener):
                 offsets_behind=health.lag,
                 reports_in_a_row=self.backlog_after,
             )
-

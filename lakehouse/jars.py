@@ -42,7 +42,11 @@ class Jar:
 def locked(group: str) -> list[Jar]:
     """Return the jars of *group* as the lock file names them."""
     lock = tomllib.loads(resources.files("lakehouse").joinpath("jars.lock.toml").read_text())
-    return [Jar(*coordinate.split(":"), sha256) for coordinate, sha256 in lock[group].items()]
+    found = []
+    for coordinate, sha256 in lock[group].items():
+        organisation, artifact, version = coordinate.split(":")
+        found.append(Jar(organisation, artifact, version, sha256))
+    return found
 
 
 def verify(group: str, folder: Path) -> list[Path]:
@@ -132,7 +136,9 @@ def _ask_ivy(wanted: list[Jar], group: str, scratch: Path) -> None:
     if done.returncode != 0:
         lines = [line.strip() for line in (done.stdout + done.stderr).splitlines()]
         said = [line for line in lines if "not found" in line or "Exception" in line]
-        raise MachineError("JARS_UNFETCHABLE", group=group, reason=(said or lines or ["no output"])[-1])
+        raise MachineError(
+            "JARS_UNFETCHABLE", group=group, reason=(said or lines or ["no output"])[-1]
+        )
 
 
 def _ivy() -> Path:

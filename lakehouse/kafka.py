@@ -1,4 +1,4 @@
-"""Kafka as the streams see it: one set of client options, one question at each start, and its failures."""
+"""Kafka as the streams see it: one set of client options, one question, and its failures."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # Before [kafka.options]. Kafka's own minute is too long to leave a person without a word.
 DEFAULTS = {"request.timeout.ms": "10000", "default.api.timeout.ms": "15000"}
-# After [kafka.options]: promises of ours. An aborted record is no message, and streams create nothing.
+# After [kafka.options]: promises of ours. An aborted record is no message, and nothing is created.
 PROMISED = {"isolation.level": "read_committed", "allow.auto.create.topics": "false"}
 # Set by Spark or by us, or able to run code or call out: a JAAS line is code.
 REFUSED = re.compile(
@@ -33,11 +33,13 @@ SECRETS = ("ssl_truststore_password", "ssl_keystore_password", "ssl_key_password
 
 AWAY = re.compile(
     r"TimeoutException|DisconnectException|NetworkException|BrokerNotAvailable|NotLeaderOrFollower"
-    r"|LeaderNotAvailable|CoordinatorNotAvailable|No resolvable bootstrap|ConnectException|UnknownHost"
-    r"|KAFKA_START_OFFSET_DOES_NOT_MATCH_ASSIGNED|Timed out waiting"
+    r"|LeaderNotAvailable|CoordinatorNotAvailable|No resolvable bootstrap|ConnectException"
+    r"|UnknownHost|KAFKA_START_OFFSET_DOES_NOT_MATCH_ASSIGNED|Timed out waiting"
 )
 REFUSAL = re.compile(r"AuthenticationException|AuthorizationException|SslHandshake|SSLHandshake")
-LOST = re.compile(r"KAFKA_DATA_LOSS|OffsetOutOfRange|KafkaDataLoss|data may have been lost", re.IGNORECASE)
+LOST = re.compile(
+    r"KAFKA_DATA_LOSS|OffsetOutOfRange|KafkaDataLoss|data may have been lost", re.IGNORECASE
+)
 GONE = re.compile(r"UnknownTopicOrPartition")
 
 
@@ -49,7 +51,9 @@ def client_options(settings: KafkaSettings) -> dict[str, str]:
     """
     for key, value in settings.options.items():
         if REFUSED.fullmatch(key):
-            raise ConfigError("BAD_OPTION", key=key, reason="lakehouse or Spark sets it, or it would run code")
+            raise ConfigError(
+                "BAD_OPTION", key=key, reason="lakehouse or Spark sets it, or it would run code"
+            )
         if key in PROMISED and value != PROMISED[key]:
             raise ConfigError("BAD_OPTION", key=key, reason=f"streams rest on {PROMISED[key]}")
     secrets = {
@@ -118,7 +122,7 @@ def is_failure(text: str) -> bool:
 
 
 def telling_line(text: str) -> str:
-    """Return the line of an exception's *text* that tells most: the last cause, or the first line."""
+    """Return the line of an exception's *text* that tells most: the last cause, or the first."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     causes = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
     return (causes or lines or ["no reason was given"])[-1 if causes else 0][:300]
@@ -131,7 +135,11 @@ def _login(settings: KafkaSettings) -> dict[str, str]:
     module = LOGIN_MODULES.get(mechanism)
     if module is None:
         known = ", ".join(LOGIN_MODULES)
-        raise ConfigError("BAD_OPTION", key="sasl.mechanism", reason=f"with a user and password it is one of {known}")
+        raise ConfigError(
+            "BAD_OPTION",
+            key="sasl.mechanism",
+            reason=f"with a user and password it is one of {known}",
+        )
     user, password = (
         secret.get_secret_value().replace("\\", "\\\\").replace('"', '\\"')
         for secret in (settings.sasl_username, settings.sasl_password)
@@ -148,5 +156,7 @@ def _causes(throwable: Any) -> str:
 
 
 def _range(text: str) -> str:
-    found = re.search(r"(TopicPartition:? ?)?([\w.-]+-\d+)[^\n]{0,120}?offsets? (from )?(\d+)[^\n]{0,40}", text)
+    found = re.search(
+        r"(TopicPartition:? ?)?([\w.-]+-\d+)[^\n]{0,120}?offsets? (from )?(\d+)[^\n]{0,40}", text
+    )
     return found.group(0).strip() if found else telling_line(text)

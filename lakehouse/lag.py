@@ -23,7 +23,7 @@ def behind_kafka(progress: Any) -> int | None:
     if not latest or not end:
         return None
     return sum(
-        position - end.get(topic, {}).get(partition, 0)
+        int(position) - int(end.get(topic, {}).get(partition, 0))
         for topic, partitions in latest.items()
         for partition, position in partitions.items()
     )
@@ -58,7 +58,9 @@ class Tail:
 
     def _follow(self, version: int) -> None:
         self._next = version if self._next is None else max(self._next, version)
-        while (commit := storage.read(self._spark, f"{self._log}/{self._next:020d}.json")) is not None:
+        while (
+            commit := storage.read(self._spark, f"{self._log}/{self._next:020d}.json")
+        ) is not None:
             added = [json.loads(line).get("add") for line in commit.splitlines()]
             self._files[self._next] = [
                 int(json.loads(add["stats"])["numRecords"])

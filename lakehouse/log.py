@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,10 @@ import structlog
 if TYPE_CHECKING:
     from structlog.typing import EventDict, WrappedLogger
 
-ESCAPED = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
+# Control characters, and those that end a line or turn its direction round.
+ESCAPED = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} | {
+    code: f"\\u{code:04x}" for code in (*range(0x2028, 0x202F), *range(0x2066, 0x206A))
+}
 
 
 def set_up(*, level: str, style: str) -> None:
@@ -39,6 +43,7 @@ def set_up(*, level: str, style: str) -> None:
             structlog.stdlib.add_logger_name,
             structlog.stdlib.add_log_level,
             structlog.processors.TimeStamper(fmt="%Y-%m-%d %H:%M:%S", utc=True),
+            structlog.processors.format_exc_info,
         ],
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
@@ -67,16 +72,34 @@ def escaped(text: str) -> str:
 
 
 def _line(_: WrappedLogger, __: str, event: EventDict) -> str:
-    parts = [event.pop("timestamp"), event.pop("logger"), event.pop("level").upper(), event.pop("event")]
+    parts = [
+        event.pop("timestamp"),
+        event.pop("logger"),
+        event.pop("level").upper(),
+        event.pop("event"),
+    ]
     trace = event.pop("exception", None)
     fields = [f"{key}={_plain(value)}" for key, value in event.items()]
     line = escaped(" | ".join(map(str, (*parts, *fields))))
-    return f"{line}\n{trace}" if trace else line
+    return "\n".join([line, *map(escaped, trace.splitlines())]) if trace else line
 
 
 def _json(_: WrappedLogger, __: str, event: EventDict) -> str:
-    return json.dumps({"timestamp": event.pop("timestamp"), **event}, default=str)
+    return json.dumps(_finite({"timestamp": event.pop("timestamp"), **event}), default=str)
+
+
+def _finite(value: Any) -> Any:
+    """Return *value* without the numbers that JSON does not have, such as NaN, but their names."""
+    if isinstance(value, dict):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(one) for one in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _plain(value: Any) -> str:
-    return json.dumps(value, default=str, ensure_ascii=False) if isinstance(value, (dict, list)) else str(value)
+    return (
+        json.dumps(value, default=str, ensure_ascii=False)
+        if isinstance(value, (dict, list))
+        else str(value)
+    )

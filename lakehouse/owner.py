@@ -12,7 +12,7 @@ import os
 import socket
 import time
 import uuid
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -20,10 +20,12 @@ from typing import TYPE_CHECKING, Any
 from lakehouse.errors import MachineError, TableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 VERSION = 1
+# How long a start waits for others that merely look; far beyond what a look takes.
+PATIENCE_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -83,12 +85,11 @@ def holder(state_dir: Path, stream: str) -> Holder | None:
     except FileNotFoundError:
         return None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
+        if _flock(descriptor, fcntl.LOCK_SH):
+            return None
         return _holder(descriptor) or Holder(0, "unknown", "unknown")
     finally:
         os.close(descriptor)
-    return None
 
 
 def ask(state_dir: Path, stream: str, verb: str, **args: Any) -> Request:
@@ -102,10 +103,18 @@ def ask(state_dir: Path, stream: str, verb: str, **args: Any) -> Request:
 def claim(state_dir: Path, stream: str) -> Iterator[Request]:
     """Yield the requests that wait for *stream*, each taken up by an atomic rename."""
     folder = state_dir / stream / "requests"
-    for path in sorted(folder.glob("*.json"), key=lambda found: found.stat().st_mtime):
+    waiting = []
+    for path in folder.glob("*.json"):
         if path.name.count(".") == 1:
-            path.rename(claimed := path.with_suffix(".claimed.json"))
-            yield Request(**json.loads(claimed.read_text()))
+            with suppress(FileNotFoundError):  # another took it up
+                waiting.append((path.stat().st_mtime_ns, path))
+    for _, path in sorted(waiting):
+        claimed = path.with_suffix(".claimed.json")
+        try:
+            path.rename(claimed)
+        except FileNotFoundError:
+            continue
+        yield Request(**json.loads(claimed.read_text()))
 
 
 def answer(state_dir: Path, stream: str, request: Request, **facts: Any) -> None:
@@ -127,22 +136,37 @@ def answered(state_dir: Path, stream: str, request: Request) -> dict[str, Any] |
 
 
 def stop(state_dir: Path, stream: str, *, seconds: float) -> bool:
-    """Ask the owner of *stream* to stop and wait until it is gone; false when there was none.
+    """Stop *stream* as `stop_all` does; false when nobody owned it."""
+    return bool(stop_all(state_dir, [stream], seconds=seconds))
+
+
+def stop_all(state_dir: Path, streams: Sequence[str], *, seconds: float) -> list[str]:
+    """Ask the owners of *streams* to stop, all at once, and return those that had one, stopped.
+
+    An owner is waited for until it is gone. One that goes on with other streams only answers, and
+    keeps the locks of those it stopped until it ends.
 
     Raises:
-        MachineError: NO_ANSWER when it is still there after *seconds*.
+        MachineError: NO_ANSWER when one has not stopped after *seconds*.
     """
-    held = holder(state_dir, stream)
-    if held is None:
-        return False
-    request = ask(state_dir, stream, "stop")
+    busy = {
+        (other.pid, other.host)
+        for name in {path.parent.name for path in state_dir.glob("*/lock")}.difference(streams)
+        if (other := holder(state_dir, name)) and _state(state_dir, name) != "stopped"
+    }
+    held = {name: found for name in streams if (found := holder(state_dir, name))}
+    requests = {name: ask(state_dir, name, "stop") for name in held}
     deadline = time.monotonic() + seconds
-    while holder(state_dir, stream) is not None:
-        if time.monotonic() > deadline:
-            raise MachineError("NO_ANSWER", stream=stream, pid=held.pid, seconds=seconds)
-        time.sleep(0.05)
-    answered(state_dir, stream, request)
-    return True
+    for name, owner in held.items():
+        done = False
+        while not done and holder(state_dir, name) is not None:
+            if time.monotonic() > deadline:
+                raise MachineError("NO_ANSWER", stream=name, pid=owner.pid, seconds=seconds)
+            time.sleep(0.05)
+            goes_on = (owner.pid, owner.host) in busy
+            done = goes_on and answered(state_dir, name, requests[name]) is not None
+        answered(state_dir, name, requests[name])
+    return list(held)
 
 
 def show(state_dir: Path, stream: str, **facts: Any) -> None:
@@ -152,15 +176,25 @@ def show(state_dir: Path, stream: str, **facts: Any) -> None:
 
 
 def _lock(descriptor: int) -> bool:
-    # A few tries within half a second, because `holder` holds a shared lock for an instant.
-    for _ in range(5):
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            time.sleep(0.1)
-        else:
+    # `holder` takes a shared lock for an instant, so that a failure need not mean an owner: an
+    # owner is there when a shared lock fails as well.
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        if _flock(descriptor, fcntl.LOCK_EX):
             return True
+        if not _flock(descriptor, fcntl.LOCK_SH):
+            return False
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+        time.sleep(0.001)
     return False
+
+
+def _flock(descriptor: int, kind: int) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _holder(descriptor: int) -> Holder | None:
@@ -168,6 +202,13 @@ def _holder(descriptor: int) -> Holder | None:
         return Holder(**json.loads(os.pread(descriptor, 4096, 0)))
     except (ValueError, TypeError):
         return None  # it has just taken the lock and not yet written its name
+
+
+def _state(state_dir: Path, stream: str) -> str | None:
+    try:
+        return str(json.loads((state_dir / stream / "status.json").read_text())["state"])
+    except (OSError, ValueError, KeyError):
+        return None
 
 
 def _clear(requests: Path) -> None:

@@ -46,7 +46,7 @@ class Asked:
 
 
 def run(run: Run, entities: Sequence[Entity], layers: Sequence[str]) -> None:
-    """Run the streams of *layers* for *entities* until they are asked to stop, or with `once` are done.
+    """Run the streams of *layers* for *entities* until asked to stop, or with `once` are done.
 
     Each stream is owned first, before Spark starts, so a second start fails within a second. With
     `once` bronze ends before silver begins. When this returns, no process of ours is left.
@@ -64,7 +64,7 @@ def run(run: Run, entities: Sequence[Entity], layers: Sequence[str]) -> None:
         asked.listen()
         for phase in [[layer] for layer in layers] if run.once else [layers]:
             built, health = build(spark, run, entities, phase)
-            streams.run(spark, built, config, health, asked=asked, once=run.once)
+            streams.run_all(spark, built, run, health, asked=asked)
 
 
 def build(

@@ -27,7 +27,7 @@ class Run:
 
     @property
     def trigger(self) -> dict[str, Any]:
-        """The trigger of every query: all that is there and no more, or a micro-batch now and then."""
+        """The trigger of every query: all that is there, or a micro-batch now and then."""
         if self.once:
             return {"availableNow": True}
         return {"processingTime": self.config.streams.trigger}

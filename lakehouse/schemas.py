@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pyspark.errors import PySparkException
 from pyspark.sql import functions as F
@@ -52,7 +52,7 @@ def schema(entity: Entity) -> StructType:
     """
     file = f"{entity.source}/schema.ddl"
     try:
-        parsed = StructType.fromDDL(entity.ddl)
+        parsed = cast("StructType", StructType.fromDDL(entity.ddl))
     except PySparkException as error:
         raise ConfigError("BAD_SCHEMA", file=file, reason=_first_line(error)) from error
     names = [field.name for field in parsed]
@@ -90,7 +90,9 @@ def columns(spark: SparkSession, entity: Entity) -> StructType:
         if reason:
             file = f"{entity.source}/entity.toml"
             raise ConfigError("BAD_EXPRESSION", file=file, column=name, reason=reason)
-    partitions = set(entity.partition_by) - set(derived := derive(empty, entity).schema.fieldNames())
+    partitions = set(entity.partition_by) - set(
+        derived := derive(empty, entity).schema.fieldNames()
+    )
     if partitions:
         raise ConfigError(
             "BAD_VALUE",
@@ -130,7 +132,9 @@ def _unusable_roles(entity: Entity, parsed: StructType) -> str | None:
         if key not in fields:
             return f"key '{key}' of entity.toml is not one of its columns"
         if fields[key].nullable:
-            return f"key '{key}' must be NOT NULL: a NULL matches no row, so it would insert for ever"
+            return (
+                f"key '{key}' must be NOT NULL: a NULL matches no row, so it would insert for ever"
+            )
         if not isinstance(fields[key].dataType, KEY):
             return f"key '{key}' cannot be a {fields[key].dataType.simpleString().upper()}"
     sequence = entity.sequence_by

@@ -91,7 +91,7 @@ def start(config: Config, *, log: Path | None = None, inherit: Sequence[int] = (
     with _output_of_the_jvm(log) as output:
         with _signals_kept_from_children():
             streams = {"stdout": output, "stderr": output, "pass_fds": tuple(inherit)}
-            gateway = launch_gateway(conf, popen_kwargs=streams)
+            gateway = launch_gateway(conf, popen_kwargs=streams)  # type: ignore[no-untyped-call]  # pyspark left it untyped
         try:
             context = SparkContext(conf=conf, gateway=gateway)
         except Exception as error:

@@ -32,18 +32,20 @@ def read(spark: SparkSession, file: str) -> str | None:
 
 
 def write_once(spark: SparkSession, file: str, text: str) -> None:
-    """Have *file* hold *text*: written whole under another name first, and kept if already there."""
+    """Have *file* hold *text*: written whole under another name first; kept if it is there."""
     files, path = _open(spark, file)
     if files.exists(path):
         return
-    scratch = _jvm(spark).org.apache.hadoop.fs.Path(f"{file}.{_jvm(spark).java.util.UUID.randomUUID()}")
-    stream = files.create(scratch, True)  # noqa: FBT003 - Hadoop's own argument, overwrite
+    scratch = _jvm(spark).org.apache.hadoop.fs.Path(
+        f"{file}.{_jvm(spark).java.util.UUID.randomUUID()}"
+    )
+    stream = files.create(scratch, True)
     try:
         stream.write(bytearray(text.encode()))
     finally:
         stream.close()
     if not files.rename(scratch, path):
-        files.delete(scratch, False)  # noqa: FBT003 - Hadoop's own argument, recursive
+        files.delete(scratch, False)
 
 
 def _open(spark: SparkSession, name: str) -> tuple[Any, Any]:

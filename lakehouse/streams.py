@@ -7,6 +7,8 @@ import time
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
+from pyspark.errors import PySparkException
+
 from lakehouse import checkpoints, kafka, log, owner
 from lakehouse.errors import LakehouseError, SourceError, TableError
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
     from lakehouse.config import Config
     from lakehouse.health import Health
+    from lakehouse.run import Run
     from lakehouse.tables import Table
 
 POLL_SECONDS = 0.2
@@ -58,8 +61,10 @@ class Stream:
         return self.table.name
 
 
-def each_batch(refine: Callable[[DataFrame, int], None], turn: Turn) -> Callable[[DataFrame, int], None]:
-    """Return what `foreachBatch` calls: *refine* in its turn, or nothing once the stream is to stop.
+def each_batch(
+    refine: Callable[[DataFrame, int], None], turn: Turn
+) -> Callable[[DataFrame, int], None]:
+    """Return what `foreachBatch` calls: *refine* in its turn, and not once the stream is to stop.
 
     The batch in hand is finished; the next one gives up before its first write and is planned
     again, unchanged, by the next start.
@@ -81,29 +86,28 @@ def each_batch(refine: Callable[[DataFrame, int], None], turn: Turn) -> Callable
     return take
 
 
-def run(
+def run_all(
     spark: SparkSession,
     streams: Sequence[Stream],
-    config: Config,
+    run: Run,
     health: Health,
     *,
     asked: Callable[[], int],
-    once: bool = False,
 ) -> None:
     """Run *streams* until each is done, or until *asked* counts a request to stop.
 
-    A stream whose source is away is started again with growing pauses, for ever, or with *once*
+    A stream whose source is away is started again with growing pauses, for ever, or with `once`
     for `kafka.once_wait_seconds`; meanwhile the others go on. Any other failure stops them all.
     Asked once, each batch in hand is finished; asked twice, streams are interrupted.
 
     Raises:
         LakehouseError: what the first stream failed with.
     """
-    shown = 0.0
+    config, shown = run.config, 0.0
     try:
         while not asked() and any(not stream.done for stream in streams):
             for stream in streams:
-                _tend(stream, config, health, once=once)
+                _tend(stream, config, health, once=run.once)
                 for request in owner.claim(config.state_dir, stream.name):
                     _serve(spark, request, stream, config, health)
             if health.changed.is_set() or time.monotonic() > shown + 5:
@@ -142,19 +146,26 @@ def _tend(stream: Stream, config: Config, health: Health, *, once: bool) -> None
         _wait(stream, error, config, health, once=once)
 
 
-def _wait(stream: Stream, error: LakehouseError, config: Config, health: Health, *, once: bool) -> None:
+def _wait(
+    stream: Stream, error: LakehouseError, config: Config, health: Health, *, once: bool
+) -> None:
     now = time.monotonic()
     stream.waiting_since = stream.waiting_since or now
     limit = config.kafka.once_wait_seconds if isinstance(error, SourceError) else 0.0
     if once and now - stream.waiting_since >= limit:
         raise error
-    pause = min(config.kafka.retry_first_seconds * 2**stream.attempts, config.kafka.retry_longest_seconds)
+    pause = min(
+        config.kafka.retry_first_seconds * 2**stream.attempts, config.kafka.retry_longest_seconds
+    )
     stream.query, stream.attempts, stream.next_try = None, stream.attempts + 1, now + pause
     health.streams[stream.name].restarts += 1
     what = "waiting for broker" if isinstance(error, SourceError) else "waiting for bronze"
     health.set(stream.name, what, error=str(error))
     log.get(stream.name).warning(
-        what.capitalize(), reason=error.message.what, attempt=stream.attempts, retry_in_seconds=pause
+        what.capitalize(),
+        reason=error.message.what,
+        attempt=stream.attempts,
+        retry_in_seconds=pause,
     )
 
 
@@ -190,21 +201,23 @@ def _stop(spark: SparkSession, stream: Stream, config: Config, asked: Callable[[
 
 
 def _raise_failure(stream: Stream, config: Config) -> None:
-    """Raise what ended the query of *stream*, as an error of ours; nothing if it ended by itself."""
+    """Raise what the query of *stream* failed with, as an error of ours; nothing if it ended."""
     assert stream.query is not None  # noqa: S101 - for the type checker: the caller has looked
     failure = stream.query.exception()
     if failure is None or isinstance(stream.turn.error, StopRequested):
         return
     if isinstance(stream.turn.error, LakehouseError):
         raise stream.turn.error
-    text = str(failure)
-    log.get(stream.name).debug("Query failed", error=text)
+    cause = stream.turn.error or failure
+    log.get(stream.name).debug("Query failed", exc_info=cause)
+    text = str(cause)
     if stream.name.startswith("bronze.") and kafka.is_failure(text):
-        raise kafka.failure(text, config.kafka, stream.topic, stream.name) from failure
-    condition = failure.getCondition() or "unknown"
+        raise kafka.failure(text, config.kafka, stream.topic, stream.name) from cause
+    condition = cause.getCondition() if isinstance(cause, PySparkException) else None
+    name = condition or type(cause).__name__
     raise TableError(
-        "STREAM_FAILED", stream=stream.name, error_class=condition, reason=kafka.telling_line(text)
-    ) from failure
+        "STREAM_FAILED", stream=stream.name, error_class=name, reason=kafka.telling_line(text)
+    ) from cause
 
 
 def _show(streams: Sequence[Stream], config: Config, health: Health) -> None:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from delta.tables import DeltaTable
-from pyspark.errors import PySparkException
 from py4j.protocol import Py4JJavaError
+from pyspark.errors import PySparkException
 from pyspark.sql.types import (
     ArrayType,
     BinaryType,
@@ -37,7 +37,9 @@ HEADERS = ArrayType(
 
 BRONZE = StructType(
     [
-        StructField("value", StringType(), metadata={"comment": "The value; invalid UTF-8 repaired"}),
+        StructField(
+            "value", StringType(), metadata={"comment": "The value; invalid UTF-8 repaired"}
+        ),
         StructField("value_raw", BinaryType(), metadata={"comment": "The bytes, if not UTF-8"}),
         StructField("key", BinaryType()),
         StructField("headers", HEADERS),
@@ -107,7 +109,9 @@ class Table:
     def read(self, spark: SparkSession, version: int | None = None) -> DataFrame:
         """Return the rows, of *version* or of the latest one."""
         reader = spark.read.format("delta")
-        return (reader if version is None else reader.option("versionAsOf", version)).load(self.path)
+        return (reader if version is None else reader.option("versionAsOf", version)).load(
+            self.path
+        )
 
     def properties(self, spark: SparkSession) -> dict[str, str]:
         """Return the table's properties."""
@@ -173,7 +177,7 @@ def create(
 
 
 def fit(spark: SparkSession, table: Table, columns: StructType) -> None:
-    """Have the existing *table* hold *columns*: new ones are added, nullable, and nothing else changes.
+    """Have the existing *table* hold *columns*: new ones are added, and nothing else changes.
 
     Raises:
         TableError: LAYOUT_UNKNOWN, or SCHEMA_CONFLICT when a column is gone or has another type.
@@ -200,7 +204,7 @@ def fit(spark: SparkSession, table: Table, columns: StructType) -> None:
 
 
 def keep_identity(spark: SparkSession, table: Table, entity: Entity) -> None:
-    """Prove that *table* was built for the topic, keys, sequence and partitions that *entity* names.
+    """Prove that *table* was built for the topic, keys, sequence and partitions of *entity*.
 
     Raises:
         TableError: ENTITY_CONFLICT, naming what changed.
@@ -220,7 +224,7 @@ def quoted(name: str) -> str:
 
 
 def nullable(columns: StructType) -> StructType:
-    """Return *columns* without NOT NULL: triage is the judge, and a table must never stop a stream."""
+    """Return *columns* without NOT NULL: triage is the judge; a table must never stop a stream."""
     return StructType(
         [StructField(f.name, f.dataType, metadata=f.metadata or None) for f in columns]
     )

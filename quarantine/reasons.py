@@ -46,7 +46,7 @@ MEANINGS = {
     Reason.KEY_MISSING: "A column that identifies the row is absent or null.",
     Reason.REQUIRED_MISSING: "A NOT NULL column of the schema is absent or null.",
     Reason.WRONG_TYPE: "The field holds something that the column's type cannot.",
-    Reason.OUT_OF_RANGE: "The field has the right form, but the column's type cannot hold it exactly.",
+    Reason.OUT_OF_RANGE: "The field has the right form, but the column cannot hold it exactly.",
 }
 
 REASON = StructType(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Batch:
-    """One micro-batch: the entity under its rules, the lake, and the batch's place in its checkpoint.
+    """One micro-batch: the entity under its rules, the lake, its place in the checkpoint.
 
     `at` is taken once, so that every row of the batch has the same clock.
     """
@@ -45,7 +45,7 @@ class Batch:
         return self.lake.table("quarantine", self.entity.name)
 
     def corrupt(self, triaged: DataFrame) -> DataFrame:
-        """Return the refused messages as rows of quarantine: bronze's columns, reasons and marks."""
+        """Return the refused messages as rows of quarantine: bronze's columns and the reasons."""
         corrupt = triaged.where(F.size("_reasons") > 0)
         marked = corrupt.select("_message.*", F.col("_reasons").alias("reasons"))
         return self._marked(marked).withColumn("_quarantined_at", F.lit(self.at))
@@ -78,4 +78,3 @@ class Batch:
             "_rules": F.lit(self.entity.fingerprint),
         }
         return rows.withColumns(marks)
-

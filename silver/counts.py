@@ -27,10 +27,8 @@ def count(triaged: DataFrame) -> Counts:
 
     Not by `observe` and not by SQL metrics: both count again when a stage is retried.
     """
-    having = [
-        F.count_if(F.exists("_reasons", lambda one, code=code: one["code"] == code)).alias(code)
-        for code in Reason
-    ]
+    codes = F.col("_reasons")["code"]
+    having = [F.count_if(F.array_contains(codes, code)).alias(code) for code in Reason]
     found = (
         triaged.groupBy("_topic", "_topic_id", "_partition")
         .agg(
@@ -44,7 +42,8 @@ def count(triaged: DataFrame) -> Counts:
         .collect()
     )
     ranges = tuple(
-        Range(r["_topic"], r["_topic_id"], r["_partition"], r["min"], r["max"], r["rows"]) for r in found
+        Range(r["_topic"], r["_topic_id"], r["_partition"], r["min"], r["max"], r["rows"])
+        for r in found
     )
     read, corrupt = sum(r["rows"] for r in found), sum(r["corrupt"] for r in found)
     reasons = {str(code): n for code in Reason if (n := sum(r[code] for r in found))}

@@ -1,4 +1,4 @@
-"""Which of several messages of one key is the row: one total order, used wherever rows meet. Pure."""
+"""Which of several messages of one key is the row: one total order, used everywhere. Pure."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ SAMPLE_CHARACTERS = 200
 
 
 def report(triaged: DataFrame, record: Record, batch: Batch) -> None:
-    """Log the batch: its rows, a warning if some were corrupt, and at debug level a few of those."""
+    """Log the batch: its rows, a warning if some were corrupt, at debug level a few of those."""
     logger, rows = log.get(record.stream), record.rows
     if rows.quarantined:
         logger.warning(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def messages(spark: SparkSession, entity: Entity, run: Run) -> DataFrame:
-    """Return the rows of *entity*'s bronze table as they come, each Kafka partition in offset order.
+    """Return the rows of *entity*'s bronze table, each Kafka partition in offset order.
 
     A first start reads bronze's commits from version 0 on: they are in order, whatever a
     compaction did to the files since. Where the log no longer reaches back that far it reads the

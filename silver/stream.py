@@ -41,7 +41,9 @@ def start(spark: SparkSession, entity: Entity, run: Run, turn: Turn) -> Streamin
     return (
         messages(spark, entity, run)
         .writeStream.queryName(silver.name)
-        .foreachBatch(each_batch(partial(take, entity=entity, run=run, unfinished=unfinished), turn))
+        .foreachBatch(
+            each_batch(partial(take, entity=entity, run=run, unfinished=unfinished), turn)
+        )
         .option("checkpointLocation", silver.checkpoint)
         .trigger(**run.trigger)
         .start()
@@ -65,7 +67,7 @@ def refine(messages: DataFrame, batch: Batch) -> Record:
     """Refine one micro-batch. Safe to repeat: the same batch again changes no row of any table.
 
     Either table takes the batch in one commit, bound to the batch by its transaction. Quarantine
-    comes first, so a silver commit proves that the whole batch is done; an empty batch makes one too.
+    comes first, so a silver commit proves the whole batch done; an empty batch makes one too.
     """
     spark = messages.sparkSession
     triaged = triage(parse(messages, batch.entity), batch.entity).persist()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def prepare(spark: SparkSession, entity: Entity, lake: Lake) -> Checkpoint | None:
-    """Have the tables that *entity*'s silver stream writes exist and fit, and return its checkpoint.
+    """Have the tables of *entity*'s silver stream exist and fit, and return its checkpoint.
 
     New columns of the entity are added. Bronze is never created here.
 

@@ -42,7 +42,9 @@ def triage(parsed: DataFrame, entity: Entity) -> DataFrame:
     """
     fields = schema(entity)
     first = [_first_verdict(field, entity) for field in fields]
-    doubtful = parsed.withColumn("_first", F.array(*first)).withColumn("_doubt", _doubt(fields, entity))
+    doubtful = parsed.withColumn("_first", F.array(*first)).withColumn(
+        "_doubt", _doubt(fields, entity)
+    )
     value = F.col("_message.value")
     again = F.col("_sound") & F.col("_doubt")
     tokens = doubtful.select(
@@ -55,12 +57,23 @@ def triage(parsed: DataFrame, entity: Entity) -> DataFrame:
     found = F.when(~F.col("_sound"), F.array(_unreadable(entity))).otherwise(
         F.concat(_of_the_row(fields), F.coalesce(_of_columns(fields, entity), F.array()))
     )
-    return judged.withColumn("_reasons", found).select(
-        F.when(F.size("_reasons") > 0, F.col("_message")).alias("_message"),
-        *(F.col("_message")[name].alias(f"_{name}") for name in POSITION),
-        *(quoted(name) for name in (*fields.fieldNames(), *entity.derived)),
-        "_reasons",
+    return _sealed(
+        judged.withColumn("_reasons", found).select(
+            F.when(F.size("_reasons") > 0, F.col("_message")).alias("_message"),
+            *(F.col("_message")[name].alias(f"_{name}") for name in POSITION),
+            *(quoted(name) for name in (*fields.fieldNames(), *entity.derived)),
+            "_reasons",
+        )
     )
+
+
+def _sealed(rows: DataFrame) -> DataFrame:
+    """Return *rows* behind a generator, through which the optimizer pushes no filter.
+
+    A filter on `_reasons` pushed below the projections would hold the whole parse once for each
+    time a column is named: such a plan grows without bound before it even runs.
+    """
+    return rows.select(F.inline(F.array(F.struct("*"))))
 
 
 def _unreadable(entity: Entity) -> Column:
@@ -68,7 +81,9 @@ def _unreadable(entity: Entity) -> Column:
     value, raw = F.col("_message.value"), F.col("_message.value_raw")
     size = F.octet_length(F.coalesce(raw, value.cast("binary")))
     limit = entity.limits.max_value_bytes
-    large = _reason(Reason.TOO_LARGE, expected=F.lit(f"at most {limit} bytes"), got=size.cast("string"))
+    large = _reason(
+        Reason.TOO_LARGE, expected=F.lit(f"at most {limit} bytes"), got=size.cast("string")
+    )
     return (
         F.when(value.isNull() & raw.isNull(), _reason(Reason.NO_VALUE))
         .when(size > limit, large)
@@ -92,17 +107,25 @@ def _of_columns(fields: StructType, entity: Entity) -> Column:
     """The reasons of `_codes`, one for each column that has one, with what was expected and got."""
     names = F.array(*(F.lit(f.name) for f in fields))
     expected = F.array(*(F.lit(_expected(f, entity)) for f in fields))
-    paired = F.arrays_zip(F.col("_codes").alias("code"), names.alias("name"), expected.alias("kind"))
+    paired = F.arrays_zip(
+        F.col("_codes").alias("code"), names.alias("name"), expected.alias("kind")
+    )
     wrong = F.filter(paired, lambda pair: pair["code"].isNotNull())
     return F.transform(
         wrong,
-        lambda pair: _reason(pair["code"], column=pair["name"], expected=pair["kind"], got=_got(pair["name"])),
+        lambda pair: _reason(
+            pair["code"], column=pair["name"], expected=pair["kind"], got=_got(pair["name"])
+        ),
     )
 
 
 def _first_verdict(field: StructField, entity: Entity) -> Column:
     """What the parse alone tells of a column: an absent one, or a type of `silver.wire` misread."""
-    here, typed, key = F.col("_wire")[field.name], F.col(quoted(field.name)), field.name in entity.keys
+    here, typed, key = (
+        F.col("_wire")[field.name],
+        F.col(quoted(field.name)),
+        field.name in entity.keys,
+    )
     said = wire.verdict(here, typed, field.dataType, exact=key)
     if key and isinstance(field.dataType, StringType):
         impure = (wire.kind_of(here) != "STRING") | typed.rlike(CONTROL)
@@ -121,7 +144,10 @@ def _doubt(fields: StructType, entity: Entity) -> Column:
         for f in fields
         if isinstance(f.dataType, StringType) and f.name not in entity.keys
     ]
-    doubts = [F.col("_mistyped"), F.coalesce(*(F.col("_first")[i] for i in range(len(fields)))).isNotNull()]
+    doubts = [
+        F.col("_mistyped"),
+        F.coalesce(*(F.col("_first")[i] for i in range(len(fields)))).isNotNull(),
+    ]
     found = F.lit(False)
     for doubt in (*doubts, *nested_text):
         found = found | F.coalesce(doubt, F.lit(False))
@@ -137,7 +163,8 @@ def _last_verdict(index: int, field: StructField, entity: Entity) -> Column:
         nested = F.coalesce(wire.kind_of(token).rlike(wire.NESTED), text.rlike(r"^[{\[]"))
         infinite = wire.is_infinite(token.cast("string"), wire.kind_of(token))
         return F.coalesce(
-            F.when(nested, Reason.WRONG_TYPE).when(infinite, Reason.OUT_OF_RANGE).cast("string"), first
+            F.when(nested, Reason.WRONG_TYPE).when(infinite, Reason.OUT_OF_RANGE).cast("string"),
+            first,
         )
     if isinstance(kind, (StructType, ArrayType, MapType)):
         inside = F.when(text.isNotNull() & _refused(text, kind), Reason.WRONG_TYPE)
@@ -147,12 +174,18 @@ def _last_verdict(index: int, field: StructField, entity: Entity) -> Column:
     too_big = F.lit(kind.simpleString() in INTEGERS) & is_number
     code = F.when(refused & too_big, Reason.OUT_OF_RANGE).when(refused, Reason.WRONG_TYPE)
     missing = first.isin(Reason.KEY_MISSING, Reason.REQUIRED_MISSING) & text.isNotNull()
-    return F.when(missing, F.coalesce(code, F.lit(Reason.WRONG_TYPE))).otherwise(F.coalesce(first, code)).cast("string")
+    return (
+        F.when(missing, F.coalesce(code, F.lit(Reason.WRONG_TYPE)))
+        .otherwise(F.coalesce(first, code))
+        .cast("string")
+    )
 
 
 def _refused(text: Column, kind: DataType) -> Column:
     """Whether `from_json` meets a wrong type in the JSON *text* of one nested field."""
-    document = StructType([StructField("v", wire.wire_type(kind)), StructField(f"c{NONCE}", StringType())])
+    document = StructType(
+        [StructField("v", wire.wire_type(kind)), StructField(f"c{NONCE}", StringType())]
+    )
     wrapped = F.concat(F.lit('{"v":'), text, F.lit("}"))
     return F.from_json(wrapped, document, STRICT)[f"c{NONCE}"].isNotNull()
 

@@ -118,10 +118,15 @@ def verdict(wire: Column, typed: Column, kind: DataType, *, exact: bool = True) 
         return F.when(F.abs(wire) == float("inf"), Reason.OUT_OF_RANGE)
     if isinstance(kind, StringType) and exact:
         there = wire.isNotNull() & ~F.is_variant_null(wire) & typed.isNull()
-        return F.when(there, F.when(kind_of(wire) == "DOUBLE", Reason.OUT_OF_RANGE).otherwise(Reason.WRONG_TYPE))
+        return F.when(
+            there,
+            F.when(kind_of(wire) == "DOUBLE", Reason.OUT_OF_RANGE).otherwise(Reason.WRONG_TYPE),
+        )
     if isinstance(kind, DecimalType):
         there = wire.isNotNull() & typed.isNull()
-        return F.when(there, F.when(wire.rlike(NUMBER), Reason.OUT_OF_RANGE).otherwise(Reason.WRONG_TYPE))
+        return F.when(
+            there, F.when(wire.rlike(NUMBER), Reason.OUT_OF_RANGE).otherwise(Reason.WRONG_TYPE)
+        )
     if isinstance(kind, DATES):
         far = wire.rlike(FAR_YEAR) | (wire.rlike(GRAMMAR[type(kind)]) & wire.cast(kind).isNotNull())
         there = wire.isNotNull() & typed.isNull()
@@ -131,7 +136,9 @@ def verdict(wire: Column, typed: Column, kind: DataType, *, exact: bool = True) 
 
 def _verdict_inside(wire: Column, typed: Column, element: DataType) -> Column:
     pairs = F.arrays_zip(wire.alias("wire"), typed.alias("typed"))
-    return F.array_min(F.transform(pairs, lambda pair: verdict(pair["wire"], pair["typed"], element)))
+    return F.array_min(
+        F.transform(pairs, lambda pair: verdict(pair["wire"], pair["typed"], element))
+    )
 
 
 def kind_of(token: Column) -> Column:

@@ -1,4 +1,4 @@
-"""The record that each commit carries in its `userMetadata`: who wrote it, from what, with what result."""
+"""The record that each commit carries in its `userMetadata`: who wrote it, and from what."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def recorded(spark: SparkSession, record: Record) -> Iterator[None]:
     """Have each write inside be the batch's one transaction on its table, and carry *record*.
 
     *spark* is the batch's own session, so no other stream inherits the settings, and they never
-    outlive the block: a transaction number left behind would make Delta drop later writes in silence.
+    outlive the block: a transaction number left behind would make Delta drop later writes.
     """
     settings = {
         TRANSACTION: record.checkpoint,

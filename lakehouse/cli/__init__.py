@@ -82,6 +82,8 @@ def main() -> None:
     except LakehouseError as error:
         if "--debug" in sys.argv or os.environ.get("LAKEHOUSE_DEBUG"):
             traceback.print_exc()
-        what, why, cure = error.message
+        from lakehouse.log import escaped
+
+        what, why, cure = map(escaped, error.message)
         click.echo(f"Error: {what} [{error.code}]\n  why: {why}\n  do:  {cure}", err=True)
         sys.exit(error.exit_code)

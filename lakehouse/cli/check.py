@@ -26,7 +26,9 @@ def check(ctx: click.Context, *, as_json: bool) -> None:
     from lakehouse import kafka, schemas, session
 
     kafka.client_options(config.kafka)
-    spark = session.start(config.model_copy(update={"spark": config.spark.model_copy(update={"master": "local[1]"})}))
+    spark = session.start(
+        config.model_copy(update={"spark": config.spark.model_copy(update={"master": "local[1]"})})
+    )
     try:
         columns = {entity.name: schemas.columns(spark, entity) for entity in chosen}
     finally:
@@ -48,4 +50,8 @@ def check(ctx: click.Context, *, as_json: bool) -> None:
         f"rules {entity.fingerprint}"
         for entity in chosen
     ]
-    show({"ok": True, "entities": facts}, "\n".join([*lines, "the configuration is sound"]), as_json=as_json)
+    show(
+        {"ok": True, "entities": facts},
+        "\n".join([*lines, "the configuration is sound"]),
+        as_json=as_json,
+    )

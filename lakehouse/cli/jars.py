@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -11,6 +10,7 @@ from lakehouse.cli.output import json_option, show
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 group_argument = click.argument("groups", nargs=-1, metavar="[GROUP]...")
 
@@ -60,5 +60,11 @@ def _each(
             raise click.BadParameter(f"'{group}' is not one of {', '.join(GROUPS)}")
     folder = load(ctx.obj["conf"], ctx.obj["env"]).jars.dir
     sound = {group: action(group, folder) for group in groups or GROUPS}
-    text = "\n".join(f"{group}: {len(paths)} jars sound in {folder}" for group, paths in sound.items())
-    show({"folder": folder, "jars": {g: [p.name for p in ps] for g, ps in sound.items()}}, text, as_json=as_json)
+    text = "\n".join(
+        f"{group}: {len(paths)} jars sound in {folder}" for group, paths in sound.items()
+    )
+    show(
+        {"folder": folder, "jars": {g: [p.name for p in ps] for g, ps in sound.items()}},
+        text,
+        as_json=as_json,
+    )

@@ -7,24 +7,29 @@ import click
 
 @click.command()
 @click.argument("what", type=click.Choice(["bronze", "silver", "all"]), metavar="bronze|silver|all")
-@click.option("--entity", "names", multiple=True, metavar="NAME", help="Only this entity; repeatable.")
+@click.option(
+    "--entity", "names", multiple=True, metavar="NAME", help="Only this entity; repeatable."
+)
 @click.option("--once", is_flag=True, help="Take all that is there, then end. `all`: bronze first.")
 @click.option("--trigger", metavar="TIME", help="Time between micro-batches, such as 10s.")
 @click.pass_context
-def start(ctx: click.Context, what: str, names: tuple[str, ...], *, once: bool, trigger: str | None) -> None:
+def start(
+    ctx: click.Context, what: str, names: tuple[str, ...], *, once: bool, trigger: str | None
+) -> None:
     """Start the bronze streams, the silver streams, or all of them, in the foreground.
 
     Ctrl-C, SIGTERM or `lakehouse stop` ends them after the batch in hand; a second signal ends
     them now. Either way nothing is lost and nothing is there twice.
     """
     from lakehouse import config as settings
-    from lakehouse import entities, log
+    from lakehouse import entities, kafka, log
 
     config = settings.load(ctx.obj["conf"], ctx.obj["env"])
     if trigger is not None:
         config = settings.with_trigger(config, trigger)
     log.set_up(level="debug" if ctx.obj["debug"] else config.log.level, style=config.log.format)
     chosen = entities.load_all(ctx.obj["conf"], names)
+    kafka.client_options(config.kafka)  # refused now, not once Spark has started
 
     from lakehouse import pipeline
     from lakehouse.run import Run

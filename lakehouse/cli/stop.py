@@ -15,7 +15,8 @@ from lakehouse.cli.output import json_option, show
 def stop(ctx: click.Context, stream: str | None, timeout: float, *, as_json: bool) -> None:
     """Stop STREAM, such as silver.matches, after the batch in hand; all streams when none is named.
 
-    Waits until its process no longer holds it. A stream that is not running is no error.
+    Waits until it has stopped, and until its process has ended unless that runs other streams. A
+    stream that is not running is no error.
     """
     from lakehouse import entities, owner
     from lakehouse.config import load
@@ -29,7 +30,11 @@ def stop(ctx: click.Context, stream: str | None, timeout: float, *, as_json: boo
             raise click.BadParameter(f"'{stream}' is not a stream, such as silver.matches")
         entities.load_all(ctx.obj["conf"], [name])
     wanted = known if stream is None else [stream]
-    stopped = [name for name in wanted if owner.stop(folder, name, seconds=timeout)]
+    stopped = owner.stop_all(folder, wanted, seconds=timeout)
     idle = [name for name in wanted if name not in stopped]
     lines = [f"{name}: stopped" for name in stopped] + [f"{name}: not running" for name in idle]
-    show({"stopped": stopped, "not_running": idle}, "\n".join(lines or ["no stream is running"]), as_json=as_json)
+    show(
+        {"stopped": stopped, "not_running": idle},
+        "\n".join(lines or ["no stream is running"]),
+        as_json=as_json,
+    )

@@ -1,0 +1,1 @@
+"""The proof: where every message went, computed from the tables."""
