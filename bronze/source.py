@@ -9,8 +9,8 @@ from lakehouse import kafka
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-    from lakehouse.config import KafkaSettings
     from lakehouse.entities import Entity
+    from lakehouse.settings import KafkaSettings
 
 
 def messages(spark: SparkSession, entity: Entity, settings: KafkaSettings) -> DataFrame:

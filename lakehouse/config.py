@@ -1,7 +1,6 @@
 """Settings: conf/lakehouse.toml, then conf/env/NAME.toml, then environment variables.
 
-Read once into frozen values; raw dictionaries never leave this module. Knows neither Spark nor
-Kafka.
+Read once into the frozen values of `lakehouse.settings`; raw dictionaries never leave this module.
 """
 
 from __future__ import annotations
@@ -11,22 +10,16 @@ import os
 import re
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationError,
-    model_validator,
-)
+from pydantic import ValidationError
 
 from lakehouse.errors import ConfigError
+from lakehouse.settings import Config, Settings, StreamSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
 Model = TypeVar("Model", bound="Settings")
 
@@ -35,133 +28,6 @@ PREFIX = "LAKEHOUSE__"
 SECRET = re.compile(
     r"passw|secret|jaas|credential|token|sasl_username|ssl\.key(store\.key)?$", re.IGNORECASE
 )
-
-
-class Settings(BaseModel):
-    """Frozen: a setting that changed under a running stream would be a lie in its records."""
-
-    # The input of a failed validation holds the secrets, and a trace would show it.
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True
-    )
-    # Fields that the product fills in; to a file they are unknown keys.
-    internal: ClassVar[frozenset[str]] = frozenset()
-
-
-UNITS = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-
-
-def _interval(text: str) -> str:
-    short = re.fullmatch(r"(\d+) *(ms|[smhd])", text)
-    if short:
-        return f"{short[1]} {UNITS[short[2]]}"
-    if not re.fullmatch(r"\d+ (millisecond|second|minute|hour|day|week)s?", text):
-        raise ValueError("write a number and a unit, such as '10 seconds', '500 ms' or '30 days'")
-    return text
-
-
-Interval = Annotated[str, AfterValidator(_interval)]
-
-
-class LakeSettings(Settings):
-    """Where the tables live."""
-
-    root: str = Field(min_length=1)
-    time_travel: Interval = "30 days"
-
-    @property
-    def is_local(self) -> bool:
-        """Whether the root is a folder of this machine."""
-        return "://" not in self.root or self.root.startswith("file:")
-
-
-class StateSettings(Settings):
-    """Where locks, requests and status files live."""
-
-    dir: str = ""
-
-
-class KafkaSettings(Settings):
-    """How to reach Kafka, and how much to take at a time."""
-
-    bootstrap: str = Field(min_length=1)
-    starting_offsets: Literal["earliest", "latest"] = "earliest"
-    max_offsets_per_trigger: int = Field(default=500_000, ge=1)
-    retry_first_seconds: float = Field(default=1.0, gt=0)
-    retry_longest_seconds: float = Field(default=30.0, gt=0)
-    once_wait_seconds: float = Field(default=60.0, ge=0)
-    options: dict[str, str] = {}
-    sasl_username: SecretStr | None = Field(default=None, description="from the environment only")
-    sasl_password: SecretStr | None = Field(default=None, description="from the environment only")
-    ssl_truststore_password: SecretStr | None = None
-    ssl_keystore_password: SecretStr | None = None
-    ssl_key_password: SecretStr | None = None
-
-
-class StreamSettings(Settings):
-    """The rhythm of the streams."""
-
-    trigger: Interval = "10 seconds"
-    max_bytes_per_trigger: str = Field(default="256m", pattern=r"^[1-9]\d*[bkmg]?$")
-    progress_every: int = Field(default=10, ge=1)
-    backlog_after: int = Field(default=3, ge=1)
-    stop_seconds: float = Field(default=300.0, gt=0)
-
-
-class SparkSettings(Settings):
-    """The Spark driver."""
-
-    master: str = "local[*]"
-    driver_memory: str = Field(default="2g", pattern=r"^[1-9]\d*[kmg]$")
-    shuffle_partitions: int = Field(default=0, ge=0)
-    options: dict[str, str] = {}
-
-
-class JarSettings(Settings):
-    """Where the jars lie."""
-
-    dir: Annotated[Path, AfterValidator(lambda path: path.expanduser())] = Path()
-
-    @model_validator(mode="before")
-    @classmethod
-    def _default(cls, data: Any) -> Any:
-        if isinstance(data, dict) and not data.get("dir"):
-            return {**data, "dir": Path.home() / ".cache" / "lakehouse" / "jars"}
-        return data
-
-
-class LogSettings(Settings):
-    """How the log reads."""
-
-    level: Literal["info", "debug"] = "info"
-    format: Literal["text", "json"] = "text"
-
-
-class Config(Settings):
-    """Every setting of conf/lakehouse.toml."""
-
-    internal = frozenset({"folder"})
-
-    lake: LakeSettings
-    state: StateSettings = StateSettings()
-    kafka: KafkaSettings
-    streams: StreamSettings = StreamSettings()
-    spark: SparkSettings = SparkSettings()
-    jars: JarSettings = JarSettings()
-    log: LogSettings = LogSettings()
-    folder: Path = Field(exclude=True)
-
-    @model_validator(mode="after")
-    def _state_needs_a_folder(self) -> Self:
-        if not self.state.dir and not self.lake.is_local:
-            raise ValueError("state.dir must name a local folder when lake.root is a URL")
-        return self
-
-    @property
-    def state_dir(self) -> Path:
-        """The local folder with locks, requests and status files."""
-        root = self.lake.root.removeprefix("file://").removeprefix("file:")
-        return Path(self.state.dir).expanduser() if self.state.dir else Path(root) / "_state"
 
 
 def load(folder: Path, env: str | None = None) -> Config:
@@ -211,7 +77,9 @@ def validated(
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
+        errors = error.errors(include_url=False)
+        # A misspelt key is also missed under its right name; the former is what to tell.
+        first = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
         key = ".".join(map(str, first["loc"]))
         if first["type"] == "extra_forbidden":
             raise unknown_key(file, key, model) from error

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, Field, field_validator
 
-from lakehouse.config import Settings, parse_toml, read_text, unknown_key, validated
+from lakehouse.config import parse_toml, read_text, unknown_key, validated
 from lakehouse.errors import ConfigError
+from lakehouse.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

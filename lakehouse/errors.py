@@ -95,7 +95,7 @@ class ConfigError(LakehouseError):
             "name an empty or absent folder in LAKEHOUSE__LAKE__ROOT, or unset it",
         ),
         "BAD_OPTION": Message(
-            "Kafka option '{key}' is refused",
+            "option '{key}' is refused",
             "{reason}",
             "remove it: from [kafka.options], or from --set",
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from dataclasses import dataclass, field
@@ -100,7 +101,8 @@ class Health(StreamingQueryListener):
         health.batch_id, health.last_batch_at = progress.batchId, time.time()
         health.batches += 1
         health.rows += rows
-        health.rows_per_second = progress.processedRowsPerSecond
+        rate = progress.processedRowsPerSecond
+        health.rows_per_second = rate if math.isfinite(rate) else 0.0
         if stream.startswith("bronze."):
             log.get(stream).info(
                 f"Batch {progress.batchId} landed",

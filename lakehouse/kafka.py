@@ -12,7 +12,7 @@ from lakehouse.errors import ConfigError, LakehouseError, SourceError
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-    from lakehouse.config import KafkaSettings
+    from lakehouse.settings import KafkaSettings
 
 # Before [kafka.options]. Kafka's own minute is too long to leave a person without a word.
 DEFAULTS = {"request.timeout.ms": "10000", "default.api.timeout.ms": "15000"}
@@ -156,7 +156,6 @@ def _causes(throwable: Any) -> str:
 
 
 def _range(text: str) -> str:
-    found = re.search(
-        r"(TopicPartition:? ?)?([\w.-]+-\d+)[^\n]{0,120}?offsets? (from )?(\d+)[^\n]{0,40}", text
-    )
-    return found.group(0).strip() if found else telling_line(text)
+    """Return what Spark says of the lost records: its message names partition and offsets."""
+    found = re.search(r"Reason:\s*([^\n]+)", text)
+    return found[1].partition(" SQLSTATE:")[0].strip() if found else telling_line(text)

@@ -114,7 +114,10 @@ def claim(state_dir: Path, stream: str) -> Iterator[Request]:
             path.rename(claimed)
         except FileNotFoundError:
             continue
-        yield Request(**json.loads(claimed.read_text()))
+        try:
+            yield Request(**json.loads(claimed.read_text()))
+        except (ValueError, TypeError):
+            claimed.rename(path.with_suffix(".unreadable"))  # not ours; never a reason to stop
 
 
 def answer(state_dir: Path, stream: str, request: Request, **facts: Any) -> None:

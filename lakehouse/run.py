@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lakehouse.tables import Lake
 
 if TYPE_CHECKING:
-    from lakehouse.config import Config
+    from lakehouse.settings import Config
 
 
 @dataclass(frozen=True)

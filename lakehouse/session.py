@@ -20,7 +20,7 @@ from lakehouse.errors import ConfigError, MachineError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from lakehouse.config import Config
+    from lakehouse.settings import Config
 
 # What correctness rests on. Each has a test in tests/spark/test_session.py.
 REQUIRED = {

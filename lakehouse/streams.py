@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
     from pyspark.sql.streaming.query import StreamingQuery
 
-    from lakehouse.config import Config
     from lakehouse.health import Health
     from lakehouse.run import Run
+    from lakehouse.settings import Config
     from lakehouse.tables import Table
 
 POLL_SECONDS = 0.2

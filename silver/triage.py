@@ -47,13 +47,14 @@ def triage(parsed: DataFrame, entity: Entity) -> DataFrame:
     )
     value = F.col("_message.value")
     again = F.col("_sound") & F.col("_doubt")
-    tokens = doubtful.select(
+    reread = doubtful.select(
         "*",
         F.when(again, F.from_json(value, "map<string,variant>", STRICT)).alias("_tokens"),
         F.when(again, F.from_json(value, "map<string,string>", STRICT)).alias("_texts"),
     )
+    reread = reread.withColumn("_fields", F.when(again, _fields(fields)))
     codes = [_last_verdict(i, field, entity) for i, field in enumerate(fields)]
-    judged = tokens.withColumn("_codes", F.when(again, F.array(*codes)))
+    judged = reread.withColumn("_codes", F.when(again, F.array(*codes)))
     found = F.when(~F.col("_sound"), F.array(_unreadable(entity))).otherwise(
         F.concat(_of_the_row(fields), F.coalesce(_of_columns(fields, entity), F.array()))
     )
@@ -105,18 +106,36 @@ def _of_the_row(fields: StructType) -> Column:
 
 def _of_columns(fields: StructType, entity: Entity) -> Column:
     """The reasons of `_codes`, one for each column that has one, with what was expected and got."""
-    names = F.array(*(F.lit(f.name) for f in fields))
     expected = F.array(*(F.lit(_expected(f, entity)) for f in fields))
     paired = F.arrays_zip(
-        F.col("_codes").alias("code"), names.alias("name"), expected.alias("kind")
+        F.col("_codes").alias("code"), F.col("_fields").alias("field"), expected.alias("kind")
     )
     wrong = F.filter(paired, lambda pair: pair["code"].isNotNull())
+
+    def reason(pair: Column) -> Column:
+        name, got = pair["field"]["name"], _got(pair["field"])
+        return _reason(pair["code"], column=name, expected=pair["kind"], got=got)
+
+    return F.transform(wrong, reason)
+
+
+def _fields(fields: StructType) -> Column:
+    """The schema's fields as the message has them: name, VARIANT token and text, in their order."""
+    names = F.array(*(F.lit(f.name) for f in fields))
     return F.transform(
-        wrong,
-        lambda pair: _reason(
-            pair["code"], column=pair["name"], expected=pair["kind"], got=_got(pair["name"])
+        names,
+        lambda name: F.struct(
+            name.alias("name"),
+            _last(F.col("_tokens"), name).alias("token"),
+            _last(F.col("_texts"), name).alias("text"),
         ),
     )
+
+
+def _last(entries: Column, name: Column) -> Column:
+    """The value of *name*; the last one, as in the parse, where the object names it twice."""
+    named = F.filter(F.map_entries(entries), lambda entry: entry["key"] == name)
+    return F.element_at(named, -1)["value"]
 
 
 def _first_verdict(field: StructField, entity: Entity) -> Column:
@@ -157,7 +176,7 @@ def _doubt(fields: StructType, entity: Entity) -> Column:
 def _last_verdict(index: int, field: StructField, entity: Entity) -> Column:
     """The verdict on a column of a doubtful row, now that the JSON kind of each field is known."""
     name, kind, first = field.name, field.dataType, F.col("_first")[index]
-    token, text = _field("_tokens", F.lit(name)), _field("_texts", F.lit(name))
+    token, text = F.col("_fields")[index]["token"], F.col("_fields")[index]["text"]
     typed = F.col(quoted(name))
     if isinstance(kind, StringType) and name not in entity.keys:
         nested = F.coalesce(wire.kind_of(token).rlike(wire.NESTED), text.rlike(r"^[{\[]"))
@@ -215,22 +234,16 @@ def _any_code() -> Column:
     return F.coalesce(F.exists("_codes", lambda code: code.isNotNull()), F.lit(False))
 
 
-def _got(name: Column) -> Column:
+def _got(field: Column) -> Column:
     """The field as JSON text: text in quotes, so that "10" and 10 can be told apart."""
-    token, text = _field("_tokens", name), _field("_texts", name)
-    kind = wire.kind_of(token)
+    token, kind = field["token"], wire.kind_of(field["token"])
     infinite = wire.is_infinite(token.cast("string"), kind)
     return _short(
         F.when(kind == "STRING", F.to_json(token))
         .when(infinite, "a number beyond the range of DOUBLE")
-        .otherwise(text)
+        .when(kind.rlike(r"^DECIMAL\(\d+,[1-9]"), F.to_json(token))  # its text went through DOUBLE
+        .otherwise(field["text"])
     )
-
-
-def _field(fields: str, name: Column) -> Column:
-    """The value of the field *name*; the last one, as in the parse, where it is there twice."""
-    named = F.filter(F.map_entries(F.col(fields)), lambda entry: entry["key"] == name)
-    return F.element_at(named, -1)["value"]
 
 
 def _expected(field: StructField, entity: Entity) -> str:

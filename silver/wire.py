@@ -7,7 +7,8 @@ here by a grammar of our own:
 
     STRING           text, number or boolean (as Spark writes it); never an object or array
     key, STRING      JSON text only, without control characters
-    DECIMAL(p, s)    a number, or text that is one; refused where it would be rounded
+    DECIMAL(p, s)    a number, or text that is one; refused where it would be rounded. JSON numbers
+                     with an exponent come as DOUBLE: at most 15 digits
     DATE             YYYY-MM-DD
     TIMESTAMP        YYYY-MM-DD, then optionally T or a space, HH:MM[:SS[.fraction]], Z or +HH:MM;
                      without a zone it is UTC; digits beyond microseconds are cut
@@ -55,6 +56,8 @@ FIRST, LAST = "0001-01-01 00:00:00", "9999-12-31 23:59:59.999999"
 # The form of a date whose year no other reader of the table could hold.
 FAR_YEAR = r"^[+-]?(\d{5,}|0000|(?<=[+-])\d{4})-\d\d-\d\d([T ].*)?$"
 NUMBER = r"^-?\d+(\.\d+)?([eE][+-]?\d+)?$"
+# A DOUBLE holds any number of so many digits exactly.
+DOUBLE_DIGITS = 15
 NESTED = "^(OBJECT|ARRAY)"
 DATES = (DateType, TimestampType, TimestampNTZType)
 
@@ -74,7 +77,9 @@ def wire_type(kind: DataType, *, exact: bool = True) -> DataType:
         return MapType(StringType(), wire_type(kind.valueType))
     if isinstance(kind, StringType):
         return VariantType() if exact else StringType()
-    if isinstance(kind, (DecimalType, *DATES)):
+    if isinstance(kind, DecimalType):
+        return VariantType()  # as text a number would have gone through DOUBLE and lost digits
+    if isinstance(kind, DATES):
         return StringType()
     return kind
 
@@ -94,7 +99,8 @@ def read(wire: Column, kind: DataType, *, exact: bool = True) -> Column:
         text = wire.cast("string")
         return F.when(~kind_of(wire).rlike(NESTED) & ~(is_infinite(text, kind_of(wire))), text)
     if isinstance(kind, DecimalType):
-        return F.when(wire.rlike(NUMBER) & _fits_scale(wire, kind), wire.cast(kind))
+        number = wire.cast("string")
+        return F.when(number.rlike(NUMBER) & _is_exact(wire, number, kind), number.cast(kind))
     if isinstance(kind, DATES):
         date = F.when(wire.rlike(GRAMMAR[type(kind)]), wire.cast(kind))
         return F.when(date.between(F.lit(FIRST).cast(kind), F.lit(LAST).cast(kind)), date)
@@ -123,10 +129,9 @@ def verdict(wire: Column, typed: Column, kind: DataType, *, exact: bool = True) 
             F.when(kind_of(wire) == "DOUBLE", Reason.OUT_OF_RANGE).otherwise(Reason.WRONG_TYPE),
         )
     if isinstance(kind, DecimalType):
-        there = wire.isNotNull() & typed.isNull()
-        return F.when(
-            there, F.when(wire.rlike(NUMBER), Reason.OUT_OF_RANGE).otherwise(Reason.WRONG_TYPE)
-        )
+        there = wire.isNotNull() & ~F.is_variant_null(wire) & typed.isNull()
+        number = wire.cast("string").rlike(NUMBER) | is_infinite(wire.cast("string"), kind_of(wire))
+        return F.when(there, F.when(number, Reason.OUT_OF_RANGE).otherwise(Reason.WRONG_TYPE))
     if isinstance(kind, DATES):
         far = wire.rlike(FAR_YEAR) | (wire.rlike(GRAMMAR[type(kind)]) & wire.cast(kind).isNotNull())
         there = wire.isNotNull() & typed.isNull()
@@ -151,8 +156,8 @@ def is_infinite(text: Column, kind: Column) -> Column:
     return (kind == "DOUBLE") & text.rlike("^-?Infinity$")
 
 
-def _fits_scale(number: Column, kind: DecimalType) -> Column:
-    """Say where the text *number* has no digit beyond the scale of *kind*, so nothing is rounded.
+def _is_exact(wire: Column, number: Column, kind: DecimalType) -> Column:
+    """Say where the text *number* is what *wire* said, with no digit beyond the scale of *kind*.
 
     Digits needed = those after the point, without trailing zeros, less the exponent.
     """
@@ -161,7 +166,8 @@ def _fits_scale(number: Column, kind: DecimalType) -> Column:
     exponent = F.coalesce(F.regexp_extract(number, r"[eE]([+-]?\d+)$", 1).cast("int"), F.lit(0))
     digits = F.rtrim(F.concat(whole, fraction), F.lit("0"))
     needed = F.length(digits) - F.length(whole) - exponent
-    return (needed <= kind.scale) | (F.length(digits) == 0)
+    said = (kind_of(wire) != "DOUBLE") | (F.length(digits) <= DOUBLE_DIGITS)
+    return said & ((needed <= kind.scale) | (F.length(digits) == 0))
 
 
 def _none() -> Column:

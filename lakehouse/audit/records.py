@@ -77,7 +77,7 @@ class Record:
             "to": _json(facts.pop("source_to")),
             "ranges": facts.pop("ranges"),
         }
-        return json.dumps({**facts, "source": source}, separators=(",", ":"))
+        return _compact({**facts, "source": source})
 
     @classmethod
     def from_json(cls, text: str) -> Record:
@@ -87,8 +87,8 @@ class Record:
         return cls(
             **{
                 **facts,
-                "source_from": source["from"] and json.dumps(source["from"]),
-                "source_to": json.dumps(source["to"]),
+                "source_from": source["from"] and _compact(source["from"]),
+                "source_to": _compact(source["to"]),
                 "ranges": tuple(Range(**one) for one in source["ranges"]),
                 "rows": Rows(**facts["rows"]),
             }
@@ -119,7 +119,7 @@ def recorded(spark: SparkSession, record: Record) -> Iterator[None]:
 def stream_metadata(stream: str, run_id: str, topic: str, topic_id: str | None) -> str:
     """Return what every commit of a bronze run says; the rest is in the commit's own figures."""
     facts = {"v": VERSION, "stream": stream, "run_id": run_id, "code": __version__}
-    return json.dumps({**facts, "topic": topic, "topic_id": topic_id}, separators=(",", ":"))
+    return _compact({**facts, "topic": topic, "topic_id": topic_id})
 
 
 def records(spark: SparkSession, table: Table) -> list[tuple[int, dict[str, Any]]]:
@@ -130,6 +130,10 @@ def records(spark: SparkSession, table: Table) -> list[tuple[int, dict[str, Any]
     history = table.delta(spark).history().where(F.col("userMetadata").isNotNull())
     rows = history.select("version", "userMetadata").orderBy("version").collect()
     return [(int(row["version"]), json.loads(row["userMetadata"])) for row in rows]
+
+
+def _compact(facts: Any) -> str:
+    return json.dumps(facts, separators=(",", ":"))
 
 
 def _json(text: str | None) -> Any:

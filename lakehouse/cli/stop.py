@@ -26,7 +26,7 @@ def stop(ctx: click.Context, stream: str | None, timeout: float, *, as_json: boo
     known = sorted(path.parent.name for path in folder.glob("*/lock"))
     if stream is not None and stream not in known:
         layer, _, name = stream.partition(".")
-        if layer not in ("bronze", "silver"):
+        if layer not in ("bronze", "silver") or not name:
             raise click.BadParameter(f"'{stream}' is not a stream, such as silver.matches")
         entities.load_all(ctx.obj["conf"], [name])
     wanted = known if stream is None else [stream]

@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
     from pyspark.sql import SparkSession
 
-    from lakehouse.config import Config
     from lakehouse.entities import Entity
+    from lakehouse.settings import Config
     from lakehouse.tables import Lake
 
 # The messages are sent in waves, each once silver has taken most of the one before, so that matches
 # are updated across batches and silver has versions to look back at.
-WAVES = 4
+WAVES = 3
 TAKEN = 0.9
 TRIGGER = "1 second"
 PARTITIONS = {"matches": 4, "players": 2}

@@ -37,7 +37,7 @@ def lakehouse(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a command as a person would."""
     command = [sys.executable, "-m", "lakehouse", "--conf", str(ROOT / "conf"), *arguments]
     # S603: our own command line, without a shell.
-    return subprocess.run(  # noqa: S603
+    return subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120
     )
 

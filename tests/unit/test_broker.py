@@ -26,7 +26,7 @@ WAITING = [sys.executable, "-c", "import sys; sys.stdin.read()"]
 def process() -> Iterator[subprocess.Popen[bytes]]:
     """A process that runs until its test is over."""
     # S603: a fixed command, without a shell.
-    with subprocess.Popen(WAITING, stdin=subprocess.PIPE) as started:  # noqa: S603
+    with subprocess.Popen(WAITING, stdin=subprocess.PIPE) as started:
         yield started
         started.kill()
 

@@ -13,6 +13,7 @@ from lakehouse.errors import ConfigError
 CONF = Path(__file__).parents[2] / "conf"
 SHIPPED = sorted(path for path in (CONF / "entities").iterdir() if path.is_dir())
 TOML = 'topic = "t"\nkeys = ["id"]\n'
+NO_OTHER = "it knows derived, keys, limits, partition_by, sequence_by, topic"
 
 
 @pytest.fixture
@@ -128,10 +129,20 @@ def test_the_identity_is_what_must_not_change_under_a_table(
 # What is refused
 
 
+def test_a_misspelt_key_is_named_before_the_one_that_it_leaves_missing(folder: Path) -> None:
+    (folder / "entity.toml").write_text('topics = "t"\nkeys = ["id"]\n')
+
+    error = refused(folder)
+
+    assert (error.code, error.params["key"]) == ("UNKNOWN_KEY", "topics")
+    assert error.params["nearest"] == "did you mean 'topic'?"
+
+
 @pytest.mark.parametrize(
     ("line", "key", "nearest"),
     [
         ("sequenceby = 'x'", "sequenceby", "did you mean 'sequence_by'?"),
+        ("name_of_table = 'x'", "name_of_table", NO_OTHER),
         ("[limit]\nmax_value_bytes = 1", "limit", "did you mean 'limits'?"),
         ("[limits]\nmax_bytes = 1", "limits.max_bytes", "did you mean 'limits.max_value_bytes'?"),
     ],

@@ -17,6 +17,7 @@ SOURCE = "\n".join(
     file.read_text() for package in PACKAGES for file in sorted((ROOT / package).rglob("*.py"))
 )
 CLASSES = LakehouseError.__subclasses__()
+TREE: list[type[LakehouseError]] = [LakehouseError, *CLASSES]
 CODES = [(kind, code) for kind in CLASSES for code in kind.catalogue]
 RAISED = sorted(set(re.findall(r'\b(\w+Error)\(\s*"([A-Z_]+)"', SOURCE)))
 
@@ -32,7 +33,7 @@ def test_the_tree_has_one_level_and_few_branches() -> None:
     assert [kind.__subclasses__() for kind in CLASSES] == [[] for _ in CLASSES]
 
 
-@pytest.mark.parametrize("kind", [LakehouseError, *CLASSES])
+@pytest.mark.parametrize("kind", TREE)
 def test_each_class_is_documented_and_drawn(kind: type[LakehouseError]) -> None:
     drawn = str(errors.__doc__)
     code = rf" +{kind.exit_code} " if kind is not LakehouseError else " "
@@ -45,7 +46,7 @@ def test_each_class_is_documented_and_drawn(kind: type[LakehouseError]) -> None:
 def test_the_drawing_has_no_class_that_is_not() -> None:
     drawn = set(re.findall(r"\b(\w+Error)\b", str(errors.__doc__)))
 
-    assert drawn == {kind.__name__ for kind in (LakehouseError, *CLASSES)}
+    assert drawn == {kind.__name__ for kind in TREE}
 
 
 def test_each_class_has_an_exit_code_of_its_own() -> None:

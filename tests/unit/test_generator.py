@@ -62,7 +62,7 @@ CODES = {
 
 
 def _rng(seed: int) -> random.Random:
-    return random.Random(seed)  # noqa: S311 - a simulation, nothing secret
+    return random.Random(seed)
 
 
 @cache

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from lakehouse import kafka
-from lakehouse.config import KafkaSettings
 from lakehouse.errors import ConfigError
+from lakehouse.settings import KafkaSettings
 
 CANARY = "CANARY-7f3a"
 
@@ -85,7 +85,8 @@ def test_any_other_option_passes_and_stands_over_a_default() -> None:
 
 @pytest.mark.parametrize("name", kafka.SECRETS)
 def test_a_secret_of_the_environment_has_kafkas_name(name: str) -> None:
-    options = kafka.client_options(settings(**{name: CANARY}))
+    more: dict[str, Any] = {name: CANARY}
+    options = kafka.client_options(settings(**more))
 
     assert options[name.replace("_", ".")] == CANARY
 
@@ -202,8 +203,16 @@ def test_a_failure_names_broker_topic_and_stream() -> None:
 @pytest.mark.parametrize(
     ("kind", "reason", "numbers"),
     [
-        ("PARTITION_OFFSET_CHANGED", "Partition a.b-c-7 offset was changed from 15 to 40.", "15 40"),
-        ("START_OFFSET_RESET", "Starting offset for a.b-c-7 was 15 but consumer reset to 40.", "15 40"),
+        (
+            "PARTITION_OFFSET_CHANGED",
+            "Partition a.b-c-7 offset was changed from 15 to 40.",
+            "15 40",
+        ),
+        (
+            "START_OFFSET_RESET",
+            "Starting offset for a.b-c-7 was 15 but consumer reset to 40.",
+            "15 40",
+        ),
         (
             "COULD_NOT_READ_OFFSET_RANGE",
             "Could not read records in offset [15, 40) for topic partition a.b-c-7\nwith consumer"

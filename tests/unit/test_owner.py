@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -51,10 +53,7 @@ def process(
     """Run *code* in a process of its own, from its first line of output to the end of the block."""
     command = [sys.executable, "-c", code, *map(str, arguments)]
     pipe = subprocess.PIPE
-    # S603: the code above, without a shell.
-    with subprocess.Popen(  # noqa: S603
-        command, stdin=pipe, stdout=pipe, pass_fds=inherit
-    ) as started:
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, pass_fds=inherit) as started:
         try:
             assert started.stdout is not None
             assert started.stdout.readline()
@@ -67,16 +66,16 @@ def process(
 def answering(
     state: Path, *streams: str, until: Callable[[list[str]], bool]
 ) -> Iterator[list[str]]:
-    """Own *streams* in a thread that answers each request, until *until* has seen enough asked."""
+    """Own *streams* in a thread that answers each request, until *until* or the block's end."""
     asked: list[str] = []
-    owned = threading.Event()
+    owned, over = threading.Event(), threading.Event()
 
     def serve() -> None:
         with ExitStack() as stack:
             for stream in streams:
                 stack.enter_context(owner.owning(state, stream))
             owned.set()
-            while not until(asked):
+            while not (until(asked) or over.is_set()):
                 for stream in streams:
                     for request in owner.claim(state, stream):
                         asked.append(stream)
@@ -85,9 +84,11 @@ def answering(
     thread = threading.Thread(target=serve)
     thread.start()
     assert owned.wait(10)
-    yield asked
-    thread.join(10)
-    assert not thread.is_alive()
+    try:
+        yield asked
+    finally:
+        over.set()
+        thread.join(10)
 
 
 def refused(state: Path, stream: str = STREAM) -> LakehouseError:
@@ -175,9 +176,37 @@ def test_those_that_look_never_hinder_an_owner(tmp_path: Path) -> None:
     with owner.owning(tmp_path, STREAM):
         pass
     with process(LOOKER, tmp_path, STREAM), process(LOOKER, tmp_path, STREAM):
-        for _ in range(50):
+        for _ in range(200):
             with owner.owning(tmp_path, STREAM):
                 assert owner.holder(tmp_path, STREAM)
+
+
+@pytest.mark.parametrize("looks", [1, 20])
+def test_an_owner_waits_while_others_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, looks: int
+) -> None:
+    with owner.owning(tmp_path, STREAM):
+        pass
+    waits: list[float] = []
+    with (tmp_path / STREAM / "lock").open() as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+
+        def wait(seconds: float) -> None:
+            waits.append(seconds)
+            if len(waits) == looks:
+                fcntl.flock(looking, fcntl.LOCK_UN)
+
+        monkeypatch.setattr(time, "sleep", wait)
+        with owner.owning(tmp_path, STREAM):
+            assert len(waits) == looks
+
+
+def test_a_second_start_is_refused_without_a_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "sleep", lambda _: pytest.fail("it is certain at once"))
+    with owner.owning(tmp_path, STREAM):
+        assert refused(tmp_path).code == "STREAM_OWNED"
 
 
 def test_a_stream_that_nobody_ever_owned_has_no_owner(tmp_path: Path) -> None:
@@ -321,7 +350,7 @@ def test_a_stream_without_owner_needs_no_stop(tmp_path: Path) -> None:
 
 def test_an_owner_is_waited_for_until_it_is_gone(tmp_path: Path) -> None:
     with answering(tmp_path, STREAM, until=bool) as asked:
-        stopped = owner.stop(tmp_path, STREAM, seconds=10)
+        stopped = owner.stop(tmp_path, STREAM, seconds=5)
         held = owner.holder(tmp_path, STREAM)
 
     assert stopped is True
@@ -339,11 +368,9 @@ def test_an_owner_that_does_not_stop_is_named(tmp_path: Path) -> None:
 
 
 def test_one_of_two_streams_of_a_process_can_be_stopped(tmp_path: Path) -> None:
-    enough = threading.Event()
-    with answering(tmp_path, OTHER, STREAM, until=lambda _: enough.is_set()) as asked:
-        stopped = owner.stop(tmp_path, STREAM, seconds=10)
+    with answering(tmp_path, OTHER, STREAM, until=lambda _: False) as asked:
+        stopped = owner.stop(tmp_path, STREAM, seconds=5)
         held = owner.holder(tmp_path, STREAM)
-        enough.set()
 
     assert stopped is True
     assert held is not None
@@ -352,7 +379,7 @@ def test_one_of_two_streams_of_a_process_can_be_stopped(tmp_path: Path) -> None:
 
 def test_all_streams_of_a_process_are_stopped_together(tmp_path: Path) -> None:
     with answering(tmp_path, OTHER, STREAM, until=lambda asked: len(asked) == 2):
-        stopped = owner.stop_all(tmp_path, [OTHER, STREAM, "silver.idle"], seconds=10)
+        stopped = owner.stop_all(tmp_path, [OTHER, STREAM, "silver.idle"], seconds=5)
         held = [owner.holder(tmp_path, stream) for stream in (OTHER, STREAM)]
 
     assert stopped == [OTHER, STREAM]
@@ -363,7 +390,7 @@ def test_the_last_stream_of_a_process_is_waited_for_until_it_is_gone(tmp_path: P
     with answering(tmp_path, OTHER, STREAM, until=bool):
         owner.show(tmp_path, OTHER, state="stopped")
 
-        assert owner.stop(tmp_path, STREAM, seconds=10)
+        assert owner.stop(tmp_path, STREAM, seconds=5)
         assert owner.holder(tmp_path, STREAM) is None
 
 

@@ -1,0 +1,73 @@
+"""What every test may ask for. No test sees the caller's settings; one session serves all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lakehouse import config as settings
+from lakehouse import entities
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pyspark.sql import SparkSession
+
+    from lakehouse.entities import Entity
+    from lakehouse.settings import Config
+
+ROOT = Path(__file__).parent.parent
+CONF = ROOT / "conf"
+CORPORA = ROOT.parent / "shared" / "corpora"
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("LAKEHOUSE_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    """The shipped settings, with a lake of the test's own."""
+    return settings_for(tmp_path / "lake")
+
+
+@pytest.fixture
+def matches() -> Entity:
+    return entities.load(CONF / "entities" / "matches")
+
+
+@pytest.fixture
+def players() -> Entity:
+    return entities.load(CONF / "entities" / "players")
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
+    """The one session of the run, made as the product makes it."""
+    from lakehouse import session
+
+    own = settings_for(tmp_path_factory.mktemp("spark") / "lake")
+    started = session.start(own, log=tmp_path_factory.getbasetemp() / "spark.log")
+    yield started
+    session.stop(started)
+
+
+def settings_for(root: Path) -> Config:
+    """Return the shipped settings with a lake at *root* and two shuffle partitions."""
+    loaded = settings.load(CONF)
+    lake = loaded.lake.model_copy(update={"root": str(root)})
+    spark = loaded.spark.model_copy(update={"master": "local[2]", "shuffle_partitions": 2})
+    return loaded.model_copy(update={"lake": lake, "spark": spark})
+
+
+def corpus(name: str) -> Path:
+    """Return the file *name* of the corpora of bad input, or skip where they are not at hand."""
+    path = CORPORA / name
+    if not path.exists():
+        pytest.skip(f"the corpus {name} is not beside this checkout (../shared/corpora)")
+    return path

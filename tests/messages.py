@@ -1,0 +1,128 @@
+"""Messages as Kafka has them, tables planted with them, and streams run over them to their end."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from pyspark.sql import functions as F
+from pyspark.sql.types import (
+    BinaryType,
+    IntegerType,
+    LongType,
+    StringType,
+    StructField,
+    StructType,
+    TimestampType,
+)
+
+from bronze import table as bronze_table
+from bronze.landing import land
+from lakehouse import pipeline, streams
+from lakehouse.entities import Entity, from_contents
+from lakehouse.run import Run
+from lakehouse.tables import HEADERS
+from silver.parse import parse
+from silver.triage import triage
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pyspark.sql import DataFrame, Row, SparkSession
+
+    from lakehouse.settings import Config
+    from lakehouse.tables import Lake
+
+KAFKA = StructType(
+    [
+        StructField("key", BinaryType()),
+        StructField("value", BinaryType()),
+        StructField("topic", StringType()),
+        StructField("partition", IntegerType()),
+        StructField("offset", LongType()),
+        StructField("timestamp", TimestampType()),
+        StructField("timestampType", IntegerType()),
+        StructField("headers", HEADERS),
+    ]
+)
+BEGAN = datetime(2026, 1, 31, 10, tzinfo=UTC)
+TOPIC_ID = "4ZxGyP0vSNmRz8h3xLkJbQ"
+
+# The columns of the tests that hold far dates.
+TIMES = ("ts", "nz", "dt")
+
+Value = str | bytes | dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Sent:
+    """One record: a value, and where in Kafka it lies."""
+
+    value: Value
+    partition: int = 0
+    offset: int | None = None
+    at: datetime | None = None
+
+
+def entity(ddl: str, toml: str, name: str = "things") -> Entity:
+    """Return an entity as a folder with these two files would give it."""
+    contents = {"entity.toml": f'topic = "esports-{name}"\n{toml}', "schema.ddl": ddl}
+    return from_contents(name, contents, f"conf/entities/{name}")
+
+
+def as_bytes(value: Value) -> bytes | None:
+    if value is None or isinstance(value, bytes):
+        return value
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text.encode("utf-8", "surrogatepass")
+
+
+def landed(
+    spark: SparkSession, values: Sequence[Value | Sent], topic: str = "t", first: int = 0
+) -> DataFrame:
+    """Return *values* as bronze rows, through bronze's own landing."""
+    rows: list[tuple[Any, ...]] = []
+    for i, one in enumerate(values):
+        sent = one if isinstance(one, Sent) else Sent(one)
+        offset = first + i if sent.offset is None else sent.offset
+        at = sent.at or BEGAN + timedelta(seconds=first + i)
+        rows.append((None, as_bytes(sent.value), topic, sent.partition, offset, at, 0, []))
+    return land(spark.createDataFrame(rows, KAFKA), TOPIC_ID)
+
+
+def judged(spark: SparkSession, values: Sequence[Value], by: Entity) -> list[Row]:
+    """Return what triage makes of *values*, in their order; times as text.
+
+    Python cannot hold midnight of 0001-01-01 in a local time, which every other reader can.
+    """
+    triaged = triage(parse(landed(spark, values), by), by)
+    times = {f.name: F.col(f.name).cast("string") for f in triaged.schema if f.name in TIMES}
+    return triaged.withColumns(times).orderBy("_offset").collect()
+
+
+def plant(
+    spark: SparkSession, lake: Lake, of: Entity, values: Sequence[Value | Sent], first: int = 0
+) -> None:
+    """Append *values* to the bronze table of an entity, in one commit, as its stream would."""
+    bronze_table.prepare(spark, of, lake, TOPIC_ID)
+    rows = landed(spark, values, of.topic, first)
+    rows.coalesce(1).write.format("delta").mode("append").save(lake.table("bronze", of.name).path)
+
+
+def run_once(spark: SparkSession, config: Config, entities: Sequence[Entity], *layers: str) -> Run:
+    """Run the streams of *layers* over all there is, in the session of the tests."""
+    run = Run(config, once=True)
+    for layer in layers:
+        built, health = pipeline.build(spark, run, entities, [layer])
+        try:
+            streams.run_all(spark, built, run, health, asked=lambda: 0)
+        finally:
+            spark.streams.removeListener(health)
+    return run
+
+
+def rows(spark: SparkSession, lake: Lake, layer: str, name: str) -> list[dict[str, Any]]:
+    """Return the rows of a table, as dictionaries."""
+    return [row.asDict(recursive=True) for row in lake.table(layer, name).read(spark).collect()]
