@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # Part of every fingerprint: a message is judged again by the parser that judged it first, or not
-# at all. Raise it whenever silver/parse.py or silver/triage.py judges any message differently.
+# at all. Raise it whenever silver/ judges any message differently.
 PARSER_VERSION = 1
 
 FILES = ("entity.toml", "schema.ddl")
@@ -64,6 +64,9 @@ class Entity(Settings):
             # TRY004: pydantic takes only a ValueError for a verdict.
             raise ValueError(f'write it as a list: ["{value}"]')
         return value
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.fingerprint))
 
     @property
     def fingerprint(self) -> str:

@@ -66,7 +66,7 @@ def wire_type(kind: DataType, *, exact: bool = True) -> DataType:
     """Return the type in which *kind* is asked from `from_json`.
 
     *exact*: text travels as VARIANT, so that its JSON kind is known. Columns of the root that are
-    not keys do without: for them `silver.triage` looks again only where the text begins like an
+    not keys do without: for them `silver.verdicts` looks again only where the text begins like an
     object or array.
     """
     if isinstance(kind, StructType):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from pyspark.sql.types import (
 
 from bronze import table as bronze_table
 from bronze.landing import land
-from lakehouse import pipeline, streams
+from lakehouse import owner, pipeline, streams
 from lakehouse.entities import Entity, from_contents
 from lakehouse.run import Run
 from lakehouse.tables import HEADERS
@@ -116,10 +117,11 @@ def run_once(spark: SparkSession, config: Config, entities: Sequence[Entity], *l
     run = Run(config, once=True)
     for layer in layers:
         built, health = pipeline.build(spark, run, entities, [layer])
-        try:
+        with ExitStack() as stack:
+            stack.callback(spark.streams.removeListener, health)
+            for stream in built:
+                stack.enter_context(owner.owning(config.state_dir, stream.name))
             streams.run_all(spark, built, run, health, asked=lambda: 0)
-        finally:
-            spark.streams.removeListener(health)
     return run
 
 

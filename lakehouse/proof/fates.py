@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 POSITION = ("topic", "topic_id", "partition", "offset")
 EXAMPLES = 5
+RANGES = "topic string, topic_id string, partition int, first long, last long, rules string"
 
 
 class Fate(StrEnum):
@@ -192,8 +193,7 @@ def _consumed(spark: SparkSession, entity: Entity, lake: Lake, version: int) -> 
             else:
                 last[partition] = [*partition, one["min"], one["max"], record["rules"]]
                 merged.append(last[partition])
-    ddl = "topic string, topic_id string, partition int, first long, last long, rules string"
-    return F.broadcast(spark.createDataFrame([tuple(one) for one in merged], ddl))
+    return F.broadcast(spark.createDataFrame([tuple(one) for one in merged], RANGES))
 
 
 def _within(rows: str, ranges: str) -> Column:

@@ -1,0 +1,148 @@
+"""Which message becomes the row of its key: the newest, however and whenever it comes."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from lakehouse.proof.fates import Fate, prove
+from lakehouse.run import Run
+from tests.messages import BEGAN, Sent, plant, rows, run_once
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from lakehouse.entities import Entity
+    from lakehouse.settings import Config
+
+
+def match(key: str, sequence: int | None = None, **more: Any) -> dict[str, Any]:
+    return {
+        "match_id": key,
+        **({} if sequence is None else {"ingestion_timestamp": sequence}),
+        **more,
+    }
+
+
+def silver(
+    spark: SparkSession, config: Config, entity: Entity, *batches: list[Any]
+) -> dict[str, Any]:
+    """Run silver once after each of *batches* and return its rows by key."""
+    first = 0
+    for batch in batches:
+        plant(spark, Run(config).lake, entity, batch, first)
+        first += len(batch)
+        run_once(spark, config, [entity], "silver")
+    found = rows(spark, Run(config).lake, "silver", entity.name)
+    assert len({row[entity.keys[0]] for row in found}) == len(found)
+    return {row[entity.keys[0]]: row for row in found}
+
+
+def test_the_highest_sequence_wins_within_a_batch_and_across_batches(
+    spark: SparkSession, config: Config, matches: Entity
+) -> None:
+    found = silver(
+        spark,
+        config,
+        matches,
+        [match("a", 2, patch="new"), match("a", 1, patch="old"), match("b", 5, patch="newer")],
+        [match("a", 1, patch="late"), match("b", 4, patch="late"), match("c", patch="bare")],
+        [match("c", 0, patch="with"), match("a", patch="bare"), match("b", 6, patch="newest")],
+    )
+    assert {key: row["patch"] for key, row in found.items()} == {
+        "a": "new",
+        "b": "newest",
+        "c": "with",
+    }
+
+
+def test_equal_sequences_fall_back_on_time_partition_and_offset(
+    spark: SparkSession, config: Config, matches: Entity
+) -> None:
+    later = BEGAN + timedelta(seconds=1)
+    same = [
+        Sent(match("t", 1, patch="by time"), at=later, offset=0),
+        Sent(match("t", 1, patch="earlier"), at=BEGAN, offset=1),
+        Sent(match("p", 1, patch="lower"), at=BEGAN, offset=9, partition=0),
+        Sent(match("p", 1, patch="by partition"), at=BEGAN, offset=2, partition=1),
+        Sent(match("o", 1, patch="lower"), at=BEGAN, offset=3),
+        Sent(match("o", 1, patch="by offset"), at=BEGAN, offset=4),
+    ]
+    found = silver(spark, config, matches, same)
+    assert {row["patch"] for row in found.values()} == {"by time", "by partition", "by offset"}
+
+
+def test_a_status_that_changes_through_null_stays_one_row(
+    spark: SparkSession, config: Config, matches: Entity
+) -> None:
+    statuses = ["scheduled", "live", None, "finished"]
+    batches = [[match("m", i, status=status)] for i, status in enumerate(statuses)]
+    found = silver(spark, config, matches, *batches)
+    assert [(row["status"], row["is_completed"]) for row in found.values()] == [("finished", True)]
+
+
+def test_a_hundred_thousand_updates_of_one_key_in_one_batch(
+    spark: SparkSession, config: Config, matches: Entity
+) -> None:
+    updates: list[Any] = [match("hot", i * 7919 % 100_000, game_number=i) for i in range(100_000)]
+    found = silver(spark, config, matches, updates)
+    assert found["hot"]["ingestion_timestamp"] == 99_999
+    proof = prove(spark, matches, Run(config).lake)
+    assert (proof.counts[Fate.CURRENT], proof.counts[Fate.SUPERSEDED]) == (1, 99_999)
+    assert proof.holds
+
+
+@pytest.mark.parametrize(
+    ("batch", "outcome"),
+    [(["junk", None, "", "[]"], (0, 4)), ([], (0, 0))],
+    ids=["bad rows only", "no rows"],
+)
+def test_a_batch_without_valid_rows_makes_one_silver_commit(
+    spark: SparkSession, config: Config, matches: Entity, batch: list[Any], outcome: tuple[int, int]
+) -> None:
+    lake = Run(config).lake
+    silver(spark, config, matches, [match("a", 1)], batch)
+    batches = [r["_batch_id"] for r in rows(spark, lake, "quarantine", "matches")]
+    assert (batches.count(0), len(batches)) == outcome
+    transactions = lake.table("silver", "matches").transactions(spark)
+    versions = lake.table("silver", "matches").version(spark)
+    assert list(transactions.values()) == [versions - 1]
+
+
+def test_every_commit_carries_its_record(
+    spark: SparkSession, config: Config, matches: Entity
+) -> None:
+    from lakehouse.audit.records import records
+
+    run_of = Run(config).lake
+    silver(spark, config, matches, [match("a", 1), "junk", "{}"])
+    ((_, of_silver),) = records(spark, run_of.table("silver", "matches"))
+    ((_, of_quarantine),) = records(spark, run_of.table("quarantine", "matches"))
+    assert of_silver == of_quarantine
+    assert of_silver["rows"] == {
+        "read": 3,
+        "valid": 1,
+        "quarantined": 2,
+        "reasons": {"not_json": 1, "key_missing": 1},
+    }
+    (positions,) = of_silver["source"]["ranges"]
+    assert (positions["min"], positions["max"], positions["count"]) == (0, 2, 3)
+    assert (of_silver["batch_id"], of_silver["rules"]) == (0, matches.fingerprint)
+
+
+def test_the_settings_of_a_commit_never_outlive_it(
+    spark: SparkSession, config: Config, matches: Entity
+) -> None:
+    from lakehouse.audit import records
+
+    names = (records.TRANSACTION, records.TRANSACTION_VERSION, records.USER_METADATA)
+    silver(spark, config, matches, [match("a", 1)])
+    assert [spark.conf.get(name, None) for name in names] == [None] * 3
+    made_up = records.Record(
+        "s", "r", "c", 1, None, "{}", (), records.Rows(0, 0, 0), matches.fingerprint
+    )
+    with pytest.raises(ZeroDivisionError), records.recorded(spark, made_up):
+        raise ZeroDivisionError
+    assert [spark.conf.get(name, None) for name in names] == [None] * 3
