@@ -170,6 +170,11 @@ class TableError(LakehouseError):
             "the checkpoint was deleted, restored from an older copy, or belongs to another table",
             "put back the checkpoint that the table was written with ({path}), or start a new lake",
         ),
+        "RULES_UNAVAILABLE": Message(
+            "rules {rules}, which a batch was judged by, cannot be applied",
+            "{reason}",
+            "put back the lake's _rules folder, or use the version of lakehouse that wrote them",
+        ),
         "STREAM_FAILED": Message(
             "{stream} failed: {error_class}",
             "{reason}",

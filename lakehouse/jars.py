@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -22,6 +23,7 @@ from pathlib import Path
 from lakehouse.errors import MachineError
 
 GROUPS = ("spark", "broker")
+OLDEST_JAVA = 17
 
 
 @dataclass(frozen=True)
@@ -90,12 +92,22 @@ def fetch(group: str, folder: Path) -> list[Path]:
 
 
 def java() -> str:
-    """Return the java command: of JAVA_HOME where that is set, else the one on the PATH."""
+    """Return the java command: of JAVA_HOME where that is set, else the one on the PATH.
+
+    Raises:
+        MachineError: JAVA_MISSING, also for one older than 17.
+    """
     home = os.environ.get("JAVA_HOME")
     command = str(Path(home) / "bin" / "java") if home else "java"
     found = shutil.which(command)
     if found is None:
         raise MachineError("JAVA_MISSING", reason=f"'{command}' is not an executable file")
+    # S603: the command is the Java that was just found.
+    said = subprocess.run([found, "-version"], capture_output=True, text=True, check=False).stderr  # noqa: S603
+    version = re.search(r'version "(\d+)', said)
+    if version is None or int(version[1]) < OLDEST_JAVA:
+        first = said.strip().partition("\n")[0] or "it says nothing"
+        raise MachineError("JAVA_MISSING", reason=f"{found} is too old or not Java: {first}")
     return found
 
 

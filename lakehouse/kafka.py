@@ -129,8 +129,18 @@ def telling_line(text: str) -> str:
 
 
 def _login(settings: KafkaSettings) -> dict[str, str]:
-    if settings.sasl_username is None or settings.sasl_password is None:
+    if settings.sasl_username is None and settings.sasl_password is None:
         return {}
+    if settings.sasl_username is None or settings.sasl_password is None:
+        missing = "sasl_password" if settings.sasl_password is None else "sasl_username"
+        reason = "a login takes both a user and a password"
+        raise ConfigError(
+            "BAD_VALUE",
+            file="the environment",
+            key=f"kafka.{missing}",
+            value="empty",
+            reason=reason,
+        )
     mechanism = settings.options.get("sasl.mechanism", "")
     module = LOGIN_MODULES.get(mechanism)
     if module is None:

@@ -32,10 +32,6 @@ REQUIRED = {
     "spark.sql.session.timeZone": "UTC",
     # INT96, Spark's default, is unreadable elsewhere for far dates.
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
-    # A dead query must not take the settings of another with it: one session per query.
-    "spark.sql.streaming.stopTimeout": "60s",
-    # The proof of a batch is its transaction in the table; it must never expire or be guessed.
-    "spark.databricks.delta.write.txnVersion.autoReset.enabled": "false",
 }
 
 # What makes small batches cheap; none changes a result. docs/adr/0006 has the figures.
@@ -50,11 +46,14 @@ DEFAULTS = {
     "spark.databricks.delta.snapshotPartitions": "2",
     # Delta's own plans fill the default of 100 entries, and then each batch compiles anew.
     "spark.sql.codegen.cache.maxEntries": "2000",
-    # One query stops when its source fails; the others, and the backlog, are ours to watch.
+    # A stop that hangs is an error to be seen, not a process that never ends.
+    "spark.sql.streaming.stopTimeout": "60s",
     "spark.sql.streaming.numRecentProgressUpdates": "10",
     "spark.cleaner.referenceTracking.cleanCheckpoints": "true",
 }
 
+# Would bring jars that the lock does not know.
+REFUSED = ("spark.jars", "spark.jars.packages", "spark.jars.ivy", "spark.jars.ivySettings")
 JAVA_OPTIONS = "-XX:+UseParallelGC -Dlog4j2.configurationFile={log4j} {log}"
 
 
@@ -71,25 +70,28 @@ def start(config: Config, *, log: Path | None = None, inherit: Sequence[int] = (
         ConfigError: BAD_OPTION for a Spark option that correctness rests on.
     """
     for key in config.spark.options:
-        if key in REQUIRED:
-            raise ConfigError("BAD_OPTION", key=key, reason="every table rests on the value it has")
+        if key in REQUIRED or key in REFUSED:
+            raise ConfigError("BAD_OPTION", key=key, reason="what lakehouse gives it is relied on")
     paths = jars.verify("spark", config.jars.dir)
     jars.java()
-    log4j = resources.files("lakehouse").joinpath("log4j2.properties")
+    own = resources.files("lakehouse").joinpath("spark-conf")
     where = f"-Dlakehouse.jvm.level=warn -Dlakehouse.jvm.log={log}" if log else ""
     conf = SparkConf(loadDefaults=False).setMaster(config.spark.master)
     options = {
         **DEFAULTS,
         "spark.driver.memory": config.spark.driver_memory,
         "spark.sql.shuffle.partitions": str(config.spark.shuffle_partitions or os.cpu_count() or 2),
-        "spark.driver.extraJavaOptions": JAVA_OPTIONS.format(log4j=log4j, log=where),
-        "spark.jars": ",".join(map(str, paths)),
+        "spark.driver.extraJavaOptions": JAVA_OPTIONS.format(
+            log4j=own / "log4j2.properties", log=where
+        ),
+        "spark.sql.warehouse.dir": str(config.state_dir / "warehouse"),
         **config.spark.options,
         **REQUIRED,
+        "spark.jars": ",".join(map(str, paths)),
     }
     conf.setAll(list(options.items()))
     with _output_of_the_jvm(log) as output:
-        with _signals_kept_from_children():
+        with _signals_kept_from_children(), _environment(SPARK_CONF_DIR=str(own)):
             streams = {"stdout": output, "stderr": output, "pass_fds": tuple(inherit)}
             gateway = launch_gateway(conf, popen_kwargs=streams)  # type: ignore[no-untyped-call]  # pyspark left it untyped
         try:
@@ -129,6 +131,21 @@ def _output_of_the_jvm(log: Path | None) -> Iterator[IO[bytes]]:
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.with_suffix(".out").open("ab") as file:
             yield file
+
+
+@contextmanager
+def _environment(**variables: str) -> Iterator[None]:
+    """Have *variables* in the environment: Spark's scripts would read this machine's defaults."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 @contextmanager

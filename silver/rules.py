@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from lakehouse import entities, storage
 from lakehouse.audit.records import records
 from lakehouse.entities import FILES, PARSER_VERSION
+from lakehouse.errors import TableError
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -34,15 +35,20 @@ def recall(spark: SparkSession, fingerprint: str, lake: Lake) -> Entity:
     """Return the entity as the rules of that *fingerprint* had it.
 
     Raises:
-        FileNotFoundError: the rules were never archived in this lake, or were removed.
+        TableError: RULES_UNAVAILABLE when they are not in the lake, or are another parser's.
     """
     folder = lake.rules(fingerprint)
     texts = {name: storage.read(spark, f"{folder}/{name}") for name in ("rules.json", *FILES)}
     missing = [name for name, text in texts.items() if text is None]
     if missing:
-        raise FileNotFoundError(f"{folder}/{missing[0]}")
+        reason = f"{folder}/{missing[0]} is not there"
+        raise TableError("RULES_UNAVAILABLE", rules=fingerprint, reason=reason)
+    about = json.loads(str(texts["rules.json"]))
+    if about["parser_version"] != PARSER_VERSION:
+        reason = f"they need parser {about['parser_version']}, and this is {PARSER_VERSION}"
+        raise TableError("RULES_UNAVAILABLE", rules=fingerprint, reason=reason)
     contents = {name: str(texts[name]) for name in FILES}
-    return entities.from_contents(json.loads(str(texts["rules.json"]))["entity"], contents, folder)
+    return entities.from_contents(about["entity"], contents, folder)
 
 
 @dataclass(frozen=True)

@@ -8,23 +8,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 from pyspark.sql import functions as F
-from pyspark.sql.types import (
-    BinaryType,
-    IntegerType,
-    LongType,
-    StringType,
-    StructField,
-    StructType,
-    TimestampType,
-)
 
 from bronze import table as bronze_table
 from bronze.landing import land
 from lakehouse import owner, pipeline, streams
 from lakehouse.entities import Entity, from_contents
 from lakehouse.run import Run
-from lakehouse.tables import HEADERS
 from silver.parse import parse
 from silver.triage import triage
 
@@ -36,17 +27,17 @@ if TYPE_CHECKING:
     from lakehouse.settings import Config
     from lakehouse.tables import Lake
 
-KAFKA = StructType(
-    [
-        StructField("key", BinaryType()),
-        StructField("value", BinaryType()),
-        StructField("topic", StringType()),
-        StructField("partition", IntegerType()),
-        StructField("offset", LongType()),
-        StructField("timestamp", TimestampType()),
-        StructField("timestampType", IntegerType()),
-        StructField("headers", HEADERS),
-    ]
+KAFKA = pa.schema(
+    {
+        "key": pa.binary(),
+        "value": pa.binary(),
+        "topic": pa.string(),
+        "partition": pa.int32(),
+        "offset": pa.int64(),
+        "timestamp": pa.timestamp("us", "UTC"),
+        "timestampType": pa.int32(),
+        "headers": pa.list_(pa.struct({"key": pa.string(), "value": pa.binary()})),
+    }
 )
 BEGAN = datetime(2026, 1, 31, 10, tzinfo=UTC)
 TOPIC_ID = "4ZxGyP0vSNmRz8h3xLkJbQ"
@@ -84,13 +75,25 @@ def landed(
     spark: SparkSession, values: Sequence[Value | Sent], topic: str = "t", first: int = 0
 ) -> DataFrame:
     """Return *values* as bronze rows, through bronze's own landing."""
-    rows: list[tuple[Any, ...]] = []
+    rows: dict[str, list[Any]] = {name: [] for name in KAFKA.names}
     for i, one in enumerate(values):
         sent = one if isinstance(one, Sent) else Sent(one)
         offset = first + i if sent.offset is None else sent.offset
         at = sent.at or BEGAN + timedelta(seconds=first + i)
-        rows.append((None, as_bytes(sent.value), topic, sent.partition, offset, at, 0, []))
-    return land(spark.createDataFrame(rows, KAFKA), TOPIC_ID)
+        row: tuple[Any, ...] = (
+            None,
+            as_bytes(sent.value),
+            topic,
+            sent.partition,
+            offset,
+            at,
+            0,
+            [],
+        )
+        for name, value in zip(KAFKA.names, row, strict=True):
+            rows[name].append(value)
+    # Arrow, because rows of Python objects would start Python workers for each table.
+    return land(spark.createDataFrame(pa.table(rows, schema=KAFKA)), TOPIC_ID)
 
 
 def judged(spark: SparkSession, values: Sequence[Value], by: Entity) -> list[Row]:

@@ -190,7 +190,8 @@ def _next(ending: Ending, *, kept: bool) -> list[str]:
         ]
     return [
         f"The lake is {ending.root}. What to try next:",
-        f"  LAKEHOUSE_DEMO={ending.root} jupyter execute notebooks/tour.ipynb  # with plots",
+        "  open notebooks/tour.ipynb # a tour with plots, with this in its environment:",
+        f"                            LAKEHOUSE_DEMO={ending.root}",
         "  lakehouse check           # your own entities: a folder each under conf/entities",
         "  lakehouse broker start    # a broker to develop against",
         "  lakehouse start all       # the streams, on the broker and lake of conf/lakehouse.toml",

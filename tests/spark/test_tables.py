@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from lakehouse.entities import Entity, from_contents
 from lakehouse.errors import TableError
 from lakehouse.run import Run
 from silver.table import prepare
+from tests.conftest import settings_for
 from tests.messages import plant, rows, run_once
 
 if TYPE_CHECKING:
@@ -30,12 +32,18 @@ def thing(ddl: str = DDL, toml: str = TOML) -> Entity:
     return from_contents("things", {"entity.toml": toml, "schema.ddl": ddl}, "things")
 
 
+@pytest.fixture(scope="module")
+def made(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("tables") / "lake"
+    plant(spark, Run(settings_for(root)).lake, thing(), [{"id": "a", "n": 1}])
+    run_once(spark, settings_for(root), [thing()], "silver")
+    return root
+
+
 @pytest.fixture
-def lake(spark: SparkSession, config: Config) -> Lake:
-    lake = Run(config).lake
-    plant(spark, lake, thing(), [{"id": "a", "n": 1}])
-    run_once(spark, config, [thing()], "silver")
-    return lake
+def lake(made: Path, config: Config) -> Lake:
+    shutil.copytree(made, config.lake.root)
+    return Run(config).lake
 
 
 def test_new_columns_and_derived_columns_are_added_and_nothing_is_rewritten(
