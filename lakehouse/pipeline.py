@@ -2,50 +2,28 @@
 
 from __future__ import annotations
 
-import signal
 from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING
 
 import bronze.stream
 import silver.stream
-from lakehouse import lag, log, owner, session, streams
+from lakehouse import lag, owner, session, streams
 from lakehouse.health import Health
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import FrameType
 
     from pyspark.sql import SparkSession
 
     from lakehouse.entities import Entity
     from lakehouse.run import Run
+    from lakehouse.signals import Asked
 
 LAYERS = ("bronze", "silver")
 
 
-class Asked:
-    """How often this process was asked to stop, by SIGINT, SIGTERM or SIGHUP."""
-
-    def __init__(self) -> None:
-        self.times = 0
-
-    def __call__(self) -> int:
-        """Return the number of times."""
-        return self.times
-
-    def listen(self) -> None:
-        """Count the signals from now on; again after Spark, which takes SIGINT for itself."""
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, self._note)
-
-    def _note(self, number: int, _: FrameType | None) -> None:
-        self.times += 1
-        what = "after the batch in hand" if self.times == 1 else "now"
-        log.get("lakehouse").info(f"Stopping {what}", signal=signal.Signals(number).name)
-
-
-def run(run: Run, entities: Sequence[Entity], layers: Sequence[str]) -> None:
+def run(run: Run, entities: Sequence[Entity], layers: Sequence[str], asked: Asked) -> None:
     """Run the streams of *layers* for *entities* until asked to stop, or with `once` are done.
 
     Each stream is owned first, before Spark starts, so a second start fails within a second. With
@@ -54,11 +32,12 @@ def run(run: Run, entities: Sequence[Entity], layers: Sequence[str]) -> None:
     Raises:
         LakehouseError: what the first stream failed with.
     """
-    config, asked = run.config, Asked()
-    asked.listen()
+    config = run.config
     with ExitStack() as stack:
         names = [f"{layer}.{entity.name}" for layer in layers for entity in entities]
         locks = [stack.enter_context(owner.owning(config.state_dir, name)) for name in names]
+        if asked():
+            return
         spark = session.start(config, log=config.state_dir / "spark.log", inherit=locks)
         stack.callback(session.stop, spark)
         asked.listen()

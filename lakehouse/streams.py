@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from lakehouse.tables import Table
 
 POLL_SECONDS = 0.2
+REPORTING_FAULT = 'because the return value of "scala.Option.get()" is null'
 
 
 class StopRequested(Exception):  # noqa: N818 - not an error: it ends a query that was asked to stop
@@ -107,7 +108,7 @@ def run_all(
     try:
         while not asked() and any(not stream.done for stream in streams):
             for stream in streams:
-                _tend(stream, config, health, once=run.once)
+                _tend(spark, stream, run, health)
                 for request in owner.claim(config.state_dir, stream.name):
                     _serve(spark, request, stream, config, health)
             if health.changed.is_set() or time.monotonic() > shown + 5:
@@ -125,7 +126,7 @@ def run_all(
         _show(streams, config, health)
 
 
-def _tend(stream: Stream, config: Config, health: Health, *, once: bool) -> None:
+def _tend(spark: SparkSession, stream: Stream, run: Run, health: Health) -> None:
     """Start *stream* if it is due, notice if it ended, and see to what it ended with."""
     if stream.done:
         return
@@ -135,28 +136,28 @@ def _tend(stream: Stream, config: Config, health: Health, *, once: bool) -> None
                 stream.query = stream.start(stream.turn)
                 log.get(stream.name).info("Stream started", checkpoint=stream.table.checkpoint)
         elif not stream.query.isActive:
-            _raise_failure(stream, config)
-            stream.done = True
+            if _fell_after_its_batch(spark, stream):
+                stream.query = None
+            else:
+                _raise_failure(stream, run.config)
+                stream.done = True
         elif stream.attempts and health.streams[stream.name].state in {"running", "idle"}:
             stream.attempts, stream.waiting_since = 0, None
     except LakehouseError as error:
         health.set(stream.name, "failing", error=str(error))
         if not error.retryable or stream.turn.stopping:
             raise
-        _wait(stream, error, config, health, once=once)
+        _wait(stream, error, run, health)
 
 
-def _wait(
-    stream: Stream, error: LakehouseError, config: Config, health: Health, *, once: bool
-) -> None:
-    now = time.monotonic()
+def _wait(stream: Stream, error: LakehouseError, run: Run, health: Health) -> None:
+    now, kafka_settings = time.monotonic(), run.config.kafka
     stream.waiting_since = stream.waiting_since or now
-    limit = config.kafka.once_wait_seconds if isinstance(error, SourceError) else 0.0
-    if once and now - stream.waiting_since >= limit:
+    limit = kafka_settings.once_wait_seconds if isinstance(error, SourceError) else 0.0
+    if run.once and now - stream.waiting_since >= limit:
         raise error
-    pause = min(
-        config.kafka.retry_first_seconds * 2**stream.attempts, config.kafka.retry_longest_seconds
-    )
+    growing = kafka_settings.retry_first_seconds * 2 ** min(stream.attempts, 20)
+    pause = min(growing, kafka_settings.retry_longest_seconds)
     stream.query, stream.attempts, stream.next_try = None, stream.attempts + 1, now + pause
     health.streams[stream.name].restarts += 1
     what = "waiting for broker" if isinstance(error, SourceError) else "waiting for bronze"
@@ -198,6 +199,19 @@ def _stop(spark: SparkSession, stream: Stream, config: Config, asked: Callable[[
             break
         turn.ended.wait(POLL_SECONDS / 4)
     query.stop()
+
+
+def _fell_after_its_batch(spark: SparkSession, stream: Stream) -> bool:
+    """Say whether the query was ended by a fault of Spark 4.1 after all its work was committed.
+
+    SPARK-57438: a Kafka query that first finishes a batch from before fails in reporting its
+    progress. Only once, since nothing is unfinished any more when it starts again.
+    """
+    failure = stream.query.exception() if stream.query else None
+    if failure is None or REPORTING_FAULT not in str(failure):
+        return False
+    checkpoint = checkpoints.read(spark, stream.table.checkpoint)
+    return checkpoint is not None and checkpoint.unfinished is None
 
 
 def _raise_failure(stream: Stream, config: Config) -> None:

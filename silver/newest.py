@@ -27,7 +27,7 @@ def newest(valid: DataFrame, entity: Entity) -> DataFrame:
 def recency(entity: Entity, row: str = "") -> Column:
     """Return what the rows of *row*, an alias, are ordered by.
 
-    It is (sequence_by, Kafka timestamp, partition, offset, topic id), where NULL is lowest, as Spark
+    It is (sequence_by, timestamp, partition, offset, topic id), where NULL is lowest, as Spark
     orders structs. No two messages have the same, so there is never a tie; and a message without a
     sequence still lands, but never over one that has it.
     """

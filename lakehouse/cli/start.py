@@ -23,7 +23,10 @@ def start(
     """
     from lakehouse import config as settings
     from lakehouse import entities, kafka, log
+    from lakehouse.signals import Asked
 
+    asked = Asked()
+    asked.listen()
     config = settings.load(ctx.obj["conf"], ctx.obj["env"])
     if trigger is not None:
         config = settings.with_trigger(config, trigger)
@@ -35,4 +38,4 @@ def start(
     from lakehouse.run import Run
 
     layers = pipeline.LAYERS if what == "all" else (what,)
-    pipeline.run(Run(config, once=once), chosen, layers)
+    pipeline.run(Run(config, once=once), chosen, layers, asked)

@@ -21,6 +21,7 @@ from lakehouse.demo import generator
 from lakehouse.errors import ConfigError
 from lakehouse.proof.account import Account, account
 from lakehouse.run import Run
+from lakehouse.signals import Asked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -85,7 +86,7 @@ def play(
     A broker of its own is started on a free port and stopped at the end; *show* is called now and
     then with the progress and the rows of each stream. Nothing is left running, whatever happens.
     """
-    asked = pipeline.Asked()
+    asked = Asked()
     asked.listen()
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lakehouse-broker-")))
