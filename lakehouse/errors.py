@@ -206,6 +206,11 @@ class MachineError(LakehouseError):
             "{reason}",
             "install Java 17 or newer and set JAVA_HOME, or put java on the PATH",
         ),
+        "SPARK_FAILED": Message(
+            "Spark did not start",
+            "{reason}",
+            "look at the log ({log}) and at the [spark] settings, such as driver_memory",
+        ),
         "JARS_UNSOUND": Message(
             "{count} of the {group} jars in {folder} cannot be used",
             "{reasons}",

@@ -94,7 +94,7 @@ def topic_id(spark: SparkSession, settings: KafkaSettings, topic: str) -> str | 
         finally:
             admin.close(jvm.java.time.Duration.ofSeconds(1))
     except Py4JJavaError as error:
-        raise failure(_causes(error.java_exception), settings, topic) from error
+        raise failure(causes(error.java_exception), settings, topic) from error
     return None if text == str(jvm.org.apache.kafka.common.Uuid.ZERO_UUID.toString()) else text
 
 
@@ -157,7 +157,8 @@ def _login(settings: KafkaSettings) -> dict[str, str]:
     return {"sasl.jaas.config": f'{module} required username="{user}" password="{password}";'}
 
 
-def _causes(throwable: Any) -> str:
+def causes(throwable: Any) -> str:
+    """Return what a Java *throwable* and each of its causes say, a line each or more."""
     lines = []
     while throwable is not None:
         lines.append(str(throwable.toString()))
@@ -166,6 +167,10 @@ def _causes(throwable: Any) -> str:
 
 
 def _range(text: str) -> str:
-    """Return what Spark says of the lost records: its message names partition and offsets."""
-    found = re.search(r"Reason:\s*([^\n]+)", text)
-    return found[1].partition(" SQLSTATE:")[0].strip() if found else telling_line(text)
+    """Return what Spark says of the lost records: its reason names partition and offsets."""
+    found = re.search(
+        r"Reason:\s*(.+?)(\n?with consumer group|\s*SQLSTATE:|\nCaused by:|$)", text, re.DOTALL
+    )
+    earliest = re.search(r"earliest[^\n]{0,60}?offset[^\n]{0,20}?(\d+)", text)
+    first = f"; the earliest there is now {earliest[1]}" if earliest else ""
+    return " ".join(found[1].split()) + first if found else telling_line(text)

@@ -91,14 +91,16 @@ def start(config: Config, *, log: Path | None = None, inherit: Sequence[int] = (
     }
     conf.setAll(list(options.items()))
     with _output_of_the_jvm(log) as output:
-        with _signals_kept_from_children(), _environment(SPARK_CONF_DIR=str(own)):
-            streams = {"stdout": output, "stderr": output, "pass_fds": tuple(inherit)}
-            gateway = launch_gateway(conf, popen_kwargs=streams)  # type: ignore[no-untyped-call]  # pyspark left it untyped
+        streams = {"stdout": output, "stderr": output, "pass_fds": tuple(inherit)}
+        gateway = None
         try:
+            with _signals_kept_from_children(), _environment(SPARK_CONF_DIR=str(own)):
+                gateway = launch_gateway(conf, popen_kwargs=streams)  # type: ignore[no-untyped-call]  # pyspark left it untyped
             context = SparkContext(conf=conf, gateway=gateway)
         except Exception as error:
-            gateway.shutdown()
-            raise MachineError("JAVA_MISSING", reason=f"Spark did not start: {error}") from error
+            if gateway is not None:
+                gateway.shutdown()
+            raise MachineError("SPARK_FAILED", reason=error, log=log or "none is kept") from error
     return SparkSession(context)
 
 

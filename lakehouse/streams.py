@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pyspark.errors import PySparkException
 
@@ -207,8 +208,7 @@ def _fell_after_its_batch(spark: SparkSession, stream: Stream) -> bool:
     SPARK-57438: a Kafka query that first finishes a batch from before fails in reporting its
     progress. Only once, since nothing is unfinished any more when it starts again.
     """
-    failure = stream.query.exception() if stream.query else None
-    if failure is None or REPORTING_FAULT not in str(failure):
+    if REPORTING_FAULT not in _failure_of(stream):
         return False
     checkpoint = checkpoints.read(spark, stream.table.checkpoint)
     return checkpoint is not None and checkpoint.unfinished is None
@@ -216,22 +216,26 @@ def _fell_after_its_batch(spark: SparkSession, stream: Stream) -> bool:
 
 def _raise_failure(stream: Stream, config: Config) -> None:
     """Raise what the query of *stream* failed with, as an error of ours; nothing if it ended."""
-    assert stream.query is not None  # noqa: S101 - for the type checker: the caller has looked
-    failure = stream.query.exception()
-    if failure is None or isinstance(stream.turn.error, StopRequested):
+    text, own = _failure_of(stream), stream.turn.error
+    if not text or isinstance(own, StopRequested):
         return
-    if isinstance(stream.turn.error, LakehouseError):
-        raise stream.turn.error
-    cause = stream.turn.error or failure
-    log.get(stream.name).debug("Query failed", exc_info=cause)
-    text = str(cause)
+    if isinstance(own, LakehouseError):
+        raise own
+    log.get(stream.name).debug("Query failed", error=text)
     if stream.name.startswith("bronze.") and kafka.is_failure(text):
-        raise kafka.failure(text, config.kafka, stream.topic, stream.name) from cause
-    condition = cause.getCondition() if isinstance(cause, PySparkException) else None
-    name = condition or type(cause).__name__
-    raise TableError(
-        "STREAM_FAILED", stream=stream.name, error_class=name, reason=kafka.telling_line(text)
-    ) from cause
+        raise kafka.failure(text, config.kafka, stream.topic, stream.name)
+    condition = own.getCondition() if isinstance(own, PySparkException) else None
+    named = re.search(r"\[([A-Z][A-Z0-9_.]+)\]", text)
+    name = condition or (type(own).__name__ if own else named[1] if named else "an error of Spark")
+    reason = kafka.telling_line(str(own) if own else text)
+    raise TableError("STREAM_FAILED", stream=stream.name, error_class=name, reason=reason) from own
+
+
+def _failure_of(stream: Stream) -> str:
+    """Return what ended the query of *stream*, each cause a line; nothing if it ended by itself."""
+    query: Any = stream.query
+    failure = query._jsq.exception()  # noqa: SLF001 - pyspark keeps the message and drops the causes
+    return kafka.causes(failure.get()) if failure.isDefined() else ""
 
 
 def _show(streams: Sequence[Stream], config: Config, health: Health) -> None:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 
 from lakehouse import config as settings
@@ -55,6 +60,40 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     started = session.start(own, log=tmp_path_factory.getbasetemp() / "spark.log")
     yield started
     session.stop(started)
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What a run of the demo left and said."""
+
+    root: Path
+    facts: dict[str, Any]
+    leftovers: list[str]
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    """The demo, run once as its users run it, with a lake that they named."""
+    home = tmp_path_factory.mktemp("demo")
+    (scratch := home / "scratch").mkdir()
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("LAKEHOUSE_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "lakehouse", "demo", "--messages", "2000", "--json"],
+        cwd=ROOT,
+        env={**clean, "LAKEHOUSE__LAKE__ROOT": str(home / "lake"), "TMPDIR": str(scratch)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    left = [path.name for path in scratch.iterdir() if "lakehouse" in path.name]
+    left += [
+        " ".join(one.info["cmdline"])
+        for one in psutil.process_iter(["cmdline", "environ"])
+        if str(scratch) in str(one.info["environ"])
+    ]
+    return Demo(home / "lake", json.loads(done.stdout)["entities"], left)
 
 
 def settings_for(root: Path) -> Config:

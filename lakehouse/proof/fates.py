@@ -15,6 +15,7 @@ batch's record names; nothing from a counter.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
@@ -31,6 +32,8 @@ from silver.parse import parse
 from silver.triage import triage
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pyspark.sql import Column, DataFrame, SparkSession
 
     from lakehouse.entities import Entity
@@ -193,7 +196,14 @@ def _consumed(spark: SparkSession, entity: Entity, lake: Lake, version: int) -> 
             else:
                 last[partition] = [*partition, one["min"], one["max"], record["rules"]]
                 merged.append(last[partition])
-    return F.broadcast(spark.createDataFrame([tuple(one) for one in merged], RANGES))
+    return F.broadcast(frame(spark, [tuple(one) for one in merged], RANGES))
+
+
+def frame(spark: SparkSession, rows: Sequence[tuple[object, ...]], ddl: str) -> DataFrame:
+    """Return *rows* as a DataFrame of *ddl*; unlike `createDataFrame`, without Python workers."""
+    names = [column.split()[0] for column in ddl.split(",")]
+    text = json.dumps([dict(zip(names, row, strict=True)) for row in rows])
+    return spark.range(1).select(F.inline(F.from_json(F.lit(text), f"array<struct<{ddl}>>")))
 
 
 def _within(rows: str, ranges: str) -> Column:

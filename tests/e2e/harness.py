@@ -89,6 +89,8 @@ class Lakehouse:
             "LAKEHOUSE__SPARK__MASTER": "local[2]",
             "LAKEHOUSE__STREAMS__TRIGGER": "500 ms",
             "PYTHONUNBUFFERED": "1",
+            # For a process that lives for seconds the second compiler only costs.
+            "JAVA_TOOL_OPTIONS": "-XX:TieredStopAtLevel=1",
         }
         return {**os.environ, **own, **self.settings}
 

@@ -99,27 +99,12 @@ def test_killed_between_quarantine_and_silver_the_batch_is_finished_under_its_ow
         shutil.copytree(made / "lake", unharmed.root)
         run_once(spark, at(unharmed.root, kafka), [rules(made / "conf", 300)], "silver")
     assert tables(product) == tables(unharmed)
-    assert prove(spark, changed, Run(at(product.root, kafka)).lake).holds
 
-
-def test_the_batch_after_a_crash_is_judged_by_the_new_rules(
-    kafka: Kafka, spark: SparkSession, product: Lakehouse
-) -> None:
-    victim = product.start("silver", "--entity", "matches")
-    quarantined = product.log_of("quarantine") / f"{2:020d}.json"
-    eventually(quarantined.exists, "the quarantine commit of batch 1 is there")
-    victim.kill()
-    strict = rules(product.conf, 100)
-    own = strict.model_copy(update={"topic": "crash-matches"})
     kafka.send("crash-matches", THIRD)
-    run_once(spark, at(product.root, kafka), [own], "bronze", "silver")
-    silver = {row["match_id"]: row["_rules"] for row in product.rows("silver")}
-    assert "c" in silver  # of 160 bytes, judged by the rules that its batch began with
-    assert not {"e", "f"} & set(silver)
-    assert {row["_rules"] for row in product.rows("quarantine") if row["_batch_id"] == 2} == {
-        strict.fingerprint
-    }
-    assert prove(spark, own, Run(at(product.root, kafka)).lake).holds
+    run_once(spark, at(product.root, kafka), [changed], "bronze", "silver")
+    new = {r["match_id"] for r in product.rows("silver") if r["_rules"] == changed.fingerprint}
+    assert {"e", "f"} & new == {300: {"e"}, 1000: {"e", "f"}, 100: set()}[limit]
+    assert prove(spark, changed, Run(at(product.root, kafka)).lake).holds
 
 
 def test_killed_at_its_commit_bronze_lands_every_record_once(

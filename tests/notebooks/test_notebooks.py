@@ -5,11 +5,10 @@ from __future__ import annotations
 import base64
 import io
 import json
-import os
 import re
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import matplotlib.image
 import nbformat
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nbformat import NotebookNode
+
+    from tests.conftest import Demo
 
 FOLDER = ROOT / "notebooks"
 
@@ -41,36 +42,17 @@ def known() -> list[Path]:
 NOTEBOOKS = [pytest.param(path, id=path.name) for path in known()]
 
 
-@pytest.fixture(scope="module")
-def lake(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
-    """A lake that the demo made, and what the demo said of it."""
-    root = tmp_path_factory.mktemp("demo") / "lake"
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("LAKEHOUSE_")}
-    done = subprocess.run(
-        [sys.executable, "-m", "lakehouse", "demo", "--keep", "--messages", "2000", "--json"],
-        cwd=ROOT,
-        env={**clean, "LAKEHOUSE__LAKE__ROOT": str(root)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    said: dict[str, Any] = json.loads(done.stdout)
-    return root, said
-
-
 @pytest.fixture(scope="module", params=NOTEBOOKS)
 def executed(
     request: pytest.FixtureRequest,
-    lake: tuple[Path, dict[str, Any]],
+    demo: Demo,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> NotebookNode:
     """The notebook, run to its end; a cell that raises fails the test with its trace."""
     home = str(tmp_path_factory.mktemp("home"))
     notebook = read(request.param)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LAKEHOUSE_DEMO", str(lake[0]))
+        patch.setenv("LAKEHOUSE_DEMO", str(demo.root))
         # What a kernel keeps of itself stays out of the home of whoever runs the tests.
         for variable in ("IPYTHONDIR", "JUPYTER_RUNTIME_DIR"):
             patch.setenv(variable, home)
@@ -104,9 +86,7 @@ def test_its_plots_are_images_with_something_on_them(executed: NotebookNode) -> 
         assert (strongest - weakest > 0.3).mean() > 0.001
 
 
-def test_its_numbers_are_those_of_the_demo(
-    executed: NotebookNode, lake: tuple[Path, dict[str, Any]]
-) -> None:
+def test_its_numbers_are_those_of_the_demo(executed: NotebookNode, demo: Demo) -> None:
     (printed,) = [one.text for one in outputs(executed) if one.get("name") == "stdout"]
     said = {
         name: {
@@ -118,16 +98,16 @@ def test_its_numbers_are_those_of_the_demo(
             "reasons": {one["reason"]: one["rows"] for one in facts["reasons"]},
             "version": facts["versions"][0]["version"],
         }
-        for name, facts in lake[1]["entities"].items()
+        for name, facts in demo.facts.items()
     }
     assert json.loads(printed) == said
 
 
 def test_the_python_of_the_readme_runs(
-    lake: tuple[Path, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    demo: Demo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    (tmp_path / "lake").symlink_to(lake[0])
+    (tmp_path / "lake").symlink_to(demo.root)
     (tmp_path / "conf").symlink_to(CONF)
     monkeypatch.chdir(tmp_path)
     for block in re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL):

@@ -18,7 +18,7 @@ from lakehouse.run import Run
 from silver.batch import Batch
 from silver.stream import refine
 from tests.conftest import CONF, settings_for
-from tests.messages import Sent, plant, rows, run_once
+from tests.messages import Sent, landed, plant, rows, run_once
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -144,7 +144,7 @@ def test_two_hundred_waiting_commits_are_taken_in_bounded_batches_in_offset_orde
     lake = Run(config).lake
     plant(spark, lake, matches, [])
     for i in range(200):
-        # Two partitions, three rows each, a file each: a batch can be cut inside a commit.
+        # Two partitions, in files of their own: a batch can be cut inside a commit.
         values = [Sent({"match_id": f"{p}-{i}"}, p, 3 * i + n) for p in (0, 1) for n in range(3)]
         append(spark, lake, matches, values)
     bronze = lake.table("bronze", "matches")
@@ -165,7 +165,8 @@ def test_two_hundred_waiting_commits_are_taken_in_bounded_batches_in_offset_orde
 
 
 def append(spark: SparkSession, lake: Lake, entity: Entity, values: list[Any]) -> None:
-    from tests.messages import landed
-
-    landed_rows = landed(spark, values, entity.topic).repartitionByRange(2, "partition")
-    landed_rows.write.format("delta").mode("append").save(lake.table("bronze", entity.name).path)
+    """Append *values* in one commit, a file for each partition as Kafka's source writes them."""
+    by_partition = ([v for v in values if v.partition == p] for p in (0, 1))
+    zero, one = (landed(spark, some, entity.topic) for some in by_partition)
+    path = lake.table("bronze", entity.name).path
+    zero.coalesce(1).union(one.coalesce(1)).write.format("delta").mode("append").save(path)
