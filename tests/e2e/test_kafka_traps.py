@@ -7,13 +7,14 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pyspark.sql import functions as F
 
 from lakehouse import entities
 from lakehouse.proof.fates import Fate, prove
 from lakehouse.run import Run
 from tests.conftest import settings_for
 from tests.e2e.harness import Kafka, Lakehouse, eventually
-from tests.messages import Sent, plant, run_once
+from tests.messages import Sent, landed, run_once
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -152,7 +153,9 @@ def test_far_kafka_times_land_and_are_readable_everywhere(
     run_once(spark, own, [reads], "bronze", "silver")
     # Kafka itself refuses a time before 1970; another tool may have written one.
     old = Sent('{"match_id":"old"}', offset=100, at=datetime(1900, 1, 1, tzinfo=UTC))
-    plant(spark, Run(own).lake, reads, [old])
+    ids = F.lit(product.table("bronze").to_pyarrow_table()["topic_id"][0].as_py())
+    planted = landed(spark, [old], reads.topic).withColumn("topic_id", ids)
+    planted.write.format("delta").mode("append").save(str(product.root / "bronze" / "matches"))
     run_once(spark, own, [reads], "silver")
     times: Any = product.table("bronze").to_pyarrow_table()["timestamp"].cast("int64").to_pylist()
     assert sorted(t // 1000 for t in times)[1:] == far

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from tests.e2e.harness import Kafka, Lakehouse
 
-RECORDS = 1500
+RECORDS = 800
 BACKLOG = {
     "LAKEHOUSE__KAFKA__MAX_OFFSETS_PER_TRIGGER": "100",
     "LAKEHOUSE__STREAMS__MAX_BYTES_PER_TRIGGER": "1b",
@@ -42,8 +42,11 @@ def test_sigterm_in_mid_batch_loses_and_doubles_nothing(
     kafka.send(matches_topic, [f'{{"match_id": "{i % 700}"}}' for i in range(RECORDS)])
     lakehouse.settings.update(BACKLOG)
     matches = entities.load(lakehouse.conf / "entities" / "matches")
+    config = settings_for(lakehouse.root)
+    own = {"bootstrap": kafka.bootstrap, "max_offsets_per_trigger": 100}
+    config = config.model_copy(update={"kafka": config.kafka.model_copy(update=own)})
     if layer == "silver":
-        lakehouse.once("bronze", "--entity", "matches")
+        run_once(spark, config, [matches], "bronze")
     for group in (False, True):
         job = lakehouse.start(layer, "--entity", "matches")
         job.until("Stream started")
@@ -51,11 +54,7 @@ def test_sigterm_in_mid_batch_loses_and_doubles_nothing(
         assert job.stop(signal.SIGTERM, group=group) == 0, job.log.read_text()
         assert job.members() == []
         assert lakehouse.status(f"{layer}.matches")["state"] == "stopped"
-    lakehouse.settings.clear()
 
-    config = settings_for(lakehouse.root)
-    own = config.kafka.model_copy(update={"bootstrap": kafka.bootstrap})
-    config = config.model_copy(update={"kafka": own})
     run_once(spark, config, [matches], "bronze", "silver")
     assert [row["offset"] for row in lakehouse.rows("bronze")] == list(range(RECORDS))
     proof = prove(spark, matches, Run(config).lake)
@@ -93,8 +92,8 @@ def test_stop_and_second_start_and_a_jvm_that_outlives_its_python(
 
 
 def test_a_second_signal_stops_at_once_and_the_exit_is_still_clean(lakehouse: Lakehouse) -> None:
-    job = lakehouse.start("all")
-    job.until("bronze.players | INFO | Stream started")
+    job = lakehouse.start("bronze", "--entity", "players")
+    job.until("Stream started")
     job.process.send_signal(signal.SIGINT)
     assert job.stop(signal.SIGINT) == 0
     assert job.members() == []

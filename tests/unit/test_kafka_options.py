@@ -128,7 +128,15 @@ def test_quotes_and_backslashes_stay_inside_the_password(password: str, written:
     assert jaas.partition(" required ")[2] == f'username="me" password="{written}";'
 
 
-@pytest.mark.parametrize("given", [{}, {"sasl_username": "me"}, {"sasl_password": "pw"}])
+@pytest.mark.parametrize("given", [{"sasl_username": "me"}, {"sasl_password": "pw"}])
+def test_half_a_login_is_refused_by_name(given: dict[str, str]) -> None:
+    with pytest.raises(ConfigError) as refused:
+        kafka.client_options(settings(**given))
+    assert refused.value.code == "BAD_VALUE"
+    assert refused.value.params["key"] not in {f"kafka.{name}" for name in given}
+
+
+@pytest.mark.parametrize("given", [{}])
 def test_without_user_and_password_there_is_no_login(given: dict[str, str]) -> None:
     options = kafka.client_options(settings({"sasl.mechanism": "PLAIN"}, **given))
 

@@ -153,7 +153,7 @@ def test_the_options_for_tls_are_taken(
         (tmp_path / "env" / "prod.toml").write_text(body, encoding="utf-8")
         settings = load(tmp_path, "prod").kafka
         if "SASL_SSL" not in body:
-            settings = settings.model_copy(update={"sasl_username": None})
+            settings = settings.model_copy(update={"sasl_username": None, "sasl_password": None})
         options = client_options(settings)
         assert options["ssl.truststore.password"] == "value"
         assert ("sasl.jaas.config" in options) == ("SASL_SSL" in body)
