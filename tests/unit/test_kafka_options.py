@@ -131,7 +131,7 @@ def test_quotes_and_backslashes_stay_inside_the_password(password: str, written:
 @pytest.mark.parametrize("given", [{"sasl_username": "me"}, {"sasl_password": "pw"}])
 def test_half_a_login_is_refused_by_name(given: dict[str, str]) -> None:
     with pytest.raises(ConfigError) as refused:
-        kafka.client_options(settings(**given))
+        kafka.client_options(settings({}, **given))
     assert refused.value.code == "BAD_VALUE"
     assert refused.value.params["key"] not in {f"kafka.{name}" for name in given}
 
