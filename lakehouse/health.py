@@ -56,6 +56,7 @@ class Health(StreamingQueryListener):
         self.lag_of: dict[str, Callable[[Any], int | None]] = {}
         self.topics: dict[str, str] = {}
         self.changed = threading.Event()
+        self._names: dict[str, str] = {}
 
     def watch(self, stream: str, topic: str, lag_of: Callable[[Any], int | None]) -> None:
         """Watch *stream*, which reads *topic* or what came from it."""
@@ -66,17 +67,20 @@ class Health(StreamingQueryListener):
     def set(self, stream: str, state: str, *, error: str | None = None) -> None:
         """Put *stream* in *state*; an error stays shown until the stream runs again."""
         health = self.streams[stream]
-        if error is not None or state == "running":
+        if error is not None or state in {"running", "idle"}:
             health.error = error
         if health.state != state:
             health.state = state
             self.changed.set()
 
     def onQueryStarted(self, event: QueryStartedEvent) -> None:  # noqa: N802 - Spark's name
-        """Do nothing: a stream is running once it has shown progress."""
+        """Note which stream the query is: later events name it by this id alone."""
+        self._names[str(event.id)] = event.name or ""
 
     def onQueryIdle(self, event: QueryIdleEvent) -> None:  # noqa: N802 - Spark's name
-        """Do nothing: the event names the query by an id that means nothing to a person."""
+        """Note that a stream has nothing to do."""
+        if (name := self._names.get(str(event.id))) in self.streams:
+            self.set(str(name), "idle")
 
     def onQueryTerminated(self, event: QueryTerminatedEvent) -> None:  # noqa: N802 - Spark's name
         """Do nothing: whoever waits for the query learns it first."""

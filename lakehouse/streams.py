@@ -134,7 +134,9 @@ def _tend(spark: SparkSession, stream: Stream, run: Run, health: Health) -> None
     try:
         if stream.query is None:
             if time.monotonic() >= stream.next_try:
+                stream.turn.error = None
                 stream.query = stream.start(stream.turn)
+                health.set(stream.name, "starting")
                 log.get(stream.name).info("Stream started", checkpoint=stream.table.checkpoint)
         elif not stream.query.isActive:
             if _fell_after_its_batch(spark, stream):
@@ -193,13 +195,17 @@ def _stop(spark: SparkSession, stream: Stream, config: Config, asked: Callable[[
         return
     deadline = time.monotonic() + config.streams.stop_seconds
     while query.isActive and asked() <= 1 and time.monotonic() < deadline:
-        done = turn.batch_id is None or checkpoints.is_committed(
-            spark, stream.table.checkpoint, turn.batch_id
-        )
-        if done and not turn.lock.locked():
+        turn.ended.clear()
+        if not turn.lock.locked() and _is_noted(spark, stream):
             break
         turn.ended.wait(POLL_SECONDS / 4)
     query.stop()
+
+
+def _is_noted(spark: SparkSession, stream: Stream) -> bool:
+    """Say whether Spark has noted the last batch that was refined, so that it is not run again."""
+    last = stream.turn.batch_id
+    return last is None or checkpoints.is_committed(spark, stream.table.checkpoint, last)
 
 
 def _fell_after_its_batch(spark: SparkSession, stream: Stream) -> bool:

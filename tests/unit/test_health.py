@@ -99,6 +99,16 @@ def test_a_trigger_without_data_is_idle_and_no_batch(lines: pytest.LogCaptureFix
     assert events(lines) == []
 
 
+def test_a_query_that_waits_for_data_is_idle_and_its_error_forgotten_once_it_runs() -> None:
+    health, _ = watching()
+    health.onQueryStarted(SimpleNamespace(id="7", name=BRONZE))  # type: ignore[arg-type]  # what is read of the event
+    health.set(BRONZE, "waiting for broker", error="away")
+    health.onQueryIdle(SimpleNamespace(id="7"))  # type: ignore[arg-type]  # as above
+    assert (health.streams[BRONZE].state, health.streams[BRONZE].error) == ("idle", None)
+    health.onQueryProgress(progress())
+    assert (health.streams[BRONZE].state, health.streams[BRONZE].error) == ("running", None)
+
+
 def test_a_fault_in_watching_never_reaches_the_query(lines: pytest.LogCaptureFixture) -> None:
     health, _ = watching()
     health.onQueryProgress(SimpleNamespace(progress=SimpleNamespace(name=BRONZE)))  # type: ignore[arg-type]  # not an event, on purpose
