@@ -33,7 +33,7 @@ def prepare(spark: SparkSession, entity: Entity, lake: Lake, topic_id: str | Non
         "delta.dataSkippingStatsColumns": tables.BRONZE_STATS,
     }
     tables.create(spark, table, tables.BRONZE, lake, **properties)
-    tables.fit(spark, table, tables.BRONZE)
+    tables.fit(spark, table, tables.BRONZE, lake)
     tables.keep_identity(spark, table, entity)
     before = table.properties(spark).get(TOPIC_ID) or None
     if before and topic_id and before != topic_id:

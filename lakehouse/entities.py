@@ -72,7 +72,7 @@ class Entity(Settings):
     def fingerprint(self) -> str:
         """The rules' name: the same content always has the same one, another content never."""
         digest = hashlib.sha256(
-            json.dumps([PARSER_VERSION, self.contents], sort_keys=True).encode()
+            json.dumps([PARSER_VERSION, self.name, self.contents], sort_keys=True).encode()
         )
         return digest.hexdigest()[:16]
 

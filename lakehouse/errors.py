@@ -168,7 +168,7 @@ class TableError(LakehouseError):
         "CHECKPOINT_MISMATCH": Message(
             "the checkpoint of {stream} and its table disagree: {difference}",
             "the checkpoint was deleted, restored from an older copy, or belongs to another table",
-            "put back the checkpoint that the table was written with ({path}), or start a new lake",
+            "put back the one that belongs to the other ({path}), or start a new lake",
         ),
         "RULES_UNAVAILABLE": Message(
             "rules {rules}, which a batch was judged by, cannot be applied",

@@ -84,6 +84,8 @@ def holder(state_dir: Path, stream: str) -> Holder | None:
         descriptor = os.open(state_dir / stream / "lock", os.O_RDWR)
     except FileNotFoundError:
         return None
+    except PermissionError as error:
+        raise TableError("ROOT_UNWRITABLE", root=state_dir, reason=str(error)) from error
     try:
         if _flock(descriptor, fcntl.LOCK_SH):
             return None

@@ -43,7 +43,10 @@ def run(run: Run, entities: Sequence[Entity], layers: Sequence[str], asked: Aske
         asked.listen()
         for phase in [[layer] for layer in layers] if run.once else [layers]:
             built, health = build(spark, run, entities, phase)
-            streams.run_all(spark, built, run, health, asked=asked)
+            try:
+                streams.run_all(spark, built, run, health, asked=asked)
+            finally:
+                spark.streams.removeListener(health)
 
 
 def build(

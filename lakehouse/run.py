@@ -23,7 +23,7 @@ class Run:
     @property
     def lake(self) -> Lake:
         """The lake that the configuration names."""
-        return Lake(self.config.lake.root, self.config.lake.time_travel)
+        return Lake(self.config.lake.location, self.config.lake.time_travel)
 
     @property
     def trigger(self) -> dict[str, Any]:

@@ -90,22 +90,31 @@ def columns(spark: SparkSession, entity: Entity) -> StructType:
         if reason:
             file = f"{entity.source}/entity.toml"
             raise ConfigError("BAD_EXPRESSION", file=file, column=name, reason=reason)
-    partitions = set(entity.partition_by) - set(
-        derived := derive(empty, entity).schema.fieldNames()
-    )
-    if partitions:
+    named = derive(empty, entity).schema
+    reason = next((said for field in named if (said := _unusable(field))), None)
+    if reason:
+        raise ConfigError("BAD_SCHEMA", file=f"{entity.source}/entity.toml", reason=reason)
+    atomic = [field.name for field in named if isinstance(field.dataType, ATOMIC)]
+    partitions = sorted(set(entity.partition_by) - set(atomic))
+    if partitions or len(set(entity.partition_by)) < len(entity.partition_by):
         raise ConfigError(
             "BAD_VALUE",
             file=f"{entity.source}/entity.toml",
             key="partition_by",
-            value=repr(sorted(partitions)),
-            reason=f"its columns are {', '.join(derived)}",
+            value=repr(partitions or list(entity.partition_by)),
+            reason=f"it can name, once each: {', '.join(atomic)}",
         )
-    return derive(empty, entity).schema
+    return named
 
 
 def _unusable(field: StructField) -> str | None:
-    return _unusable_type(field.dataType, field.name)
+    return _unusable_name(field.name) or _unusable_type(field.dataType, field.name)
+
+
+def _unusable_name(name: str) -> str | None:
+    # Delta holds them only with column mapping, which other readers lack.
+    held = sorted(set(name) & set(" ,;{}()\n\t="))
+    return f"'{name}' holds {held[0]!r}, which a table's columns cannot" if held else None
 
 
 def _unusable_type(kind: DataType, path: str) -> str | None:
@@ -113,7 +122,7 @@ def _unusable_type(kind: DataType, path: str) -> str | None:
         hard = next((f.name for f in kind if not f.nullable), None)
         if hard:
             return f"'{path}.{hard}' is NOT NULL; only a column of the root can be"
-        inner = (_unusable_type(f.dataType, f"{path}.{f.name}") for f in kind)
+        inner = (_unusable(StructField(f"{path}.{f.name}", f.dataType)) for f in kind)
         return next((said for said in inner if said), None)
     if isinstance(kind, ArrayType):
         return _unusable_type(kind.elementType, f"{path}[]")

@@ -39,9 +39,6 @@ DEFAULTS = {
     "spark.app.name": "lakehouse",
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
-    # Nothing of a driver on this machine listens beyond it.
-    "spark.driver.host": "127.0.0.1",
-    "spark.driver.bindAddress": "127.0.0.1",
     # The default of 50 tasks costs seconds on each snapshot of a small table.
     "spark.databricks.delta.snapshotPartitions": "2",
     # Delta's own plans fill the default of 100 entries, and then each batch compiles anew.
@@ -52,6 +49,8 @@ DEFAULTS = {
     "spark.cleaner.referenceTracking.cleanCheckpoints": "true",
 }
 
+# A driver that has no executors elsewhere listens on this machine alone.
+LOCAL = {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
 # Would bring jars that the lock does not know.
 REFUSED = ("spark.jars", "spark.jars.packages", "spark.jars.ivy", "spark.jars.ivySettings")
 JAVA_OPTIONS = "-XX:+UseParallelGC -Dlog4j2.configurationFile={log4j} {log}"
@@ -79,6 +78,7 @@ def start(config: Config, *, log: Path | None = None, inherit: Sequence[int] = (
     conf = SparkConf(loadDefaults=False).setMaster(config.spark.master)
     options = {
         **DEFAULTS,
+        **(LOCAL if config.spark.master.startswith("local") else {}),
         "spark.driver.memory": config.spark.driver_memory,
         "spark.sql.shuffle.partitions": str(config.spark.shuffle_partitions or os.cpu_count() or 2),
         "spark.driver.extraJavaOptions": JAVA_OPTIONS.format(
@@ -100,7 +100,8 @@ def start(config: Config, *, log: Path | None = None, inherit: Sequence[int] = (
         except Exception as error:
             if gateway is not None:
                 gateway.shutdown()
-            raise MachineError("SPARK_FAILED", reason=error, log=log or "none is kept") from error
+            reason = str(error).strip().partition("\n")[0]
+            raise MachineError("SPARK_FAILED", reason=reason, log=log or "none is kept") from error
     return SparkSession(context)
 
 

@@ -46,6 +46,14 @@ class LakeSettings(Settings):
         """Whether the root is a folder of this machine."""
         return "://" not in self.root or self.root.startswith("file:")
 
+    @property
+    def location(self) -> str:
+        """The root as every part of Delta takes it: a URL, or an absolute path."""
+        if not self.is_local:
+            return self.root
+        path = self.root.removeprefix("file://").removeprefix("file:")
+        return str(Path(path).expanduser().absolute())
+
 
 class StateSettings(Settings):
     """Where locks, requests and status files live."""
@@ -132,5 +140,5 @@ class Config(Settings):
     @property
     def state_dir(self) -> Path:
         """The local folder with locks, requests and status files."""
-        root = self.lake.root.removeprefix("file://").removeprefix("file:")
-        return Path(self.state.dir).expanduser() if self.state.dir else Path(root) / "_state"
+        own = self.state.dir or f"{self.lake.location}/_state"
+        return Path(own).expanduser().absolute()

@@ -8,6 +8,7 @@ import time
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 
 from lakehouse import checkpoints, kafka, log, owner
@@ -37,7 +38,6 @@ class Turn:
     """Whose turn it is at a stream's table: a batch's, or a request's. One lock for both."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
-    ended: threading.Event = field(default_factory=threading.Event)
     stopping: bool = False
     batch_id: int | None = None
     error: BaseException | None = None
@@ -56,6 +56,7 @@ class Stream:
     attempts: int = 0
     next_try: float = 0.0
     waiting_since: float | None = None
+    asked_by: list[owner.Request] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -82,8 +83,6 @@ def each_batch(
             except BaseException as error:
                 turn.error = error  # Spark hands on its text only
                 raise
-            finally:
-                turn.ended.set()
 
     return take
 
@@ -109,9 +108,9 @@ def run_all(
     try:
         while not asked() and any(not stream.done for stream in streams):
             for stream in streams:
-                _tend(spark, stream, run, health)
                 for request in owner.claim(config.state_dir, stream.name):
-                    _serve(spark, request, stream, config, health)
+                    _serve(request, stream, config)
+                _tend(spark, stream, run, health)
             if health.changed.is_set() or time.monotonic() > shown + 5:
                 health.changed.clear()
                 shown = time.monotonic()
@@ -120,16 +119,23 @@ def run_all(
     finally:
         for stream in streams:
             stream.turn.stopping = True
-        for stream in streams:
-            _stop(spark, stream, config, asked)
-            if health.streams[stream.name].state != "failing":
-                health.set(stream.name, "stopped")
+        deadline = time.monotonic() + config.streams.stop_seconds
+        while asked() <= 1 and time.monotonic() < deadline:
+            if all(_may_stop(spark, stream) for stream in streams):
+                break
+            health.changed.wait(POLL_SECONDS / 4)
+        ended = [_end(stream, config, health) for stream in streams]
         _show(streams, config, health)
+    if failed := next((error for error in ended if error is not None), None):
+        raise failed
 
 
 def _tend(spark: SparkSession, stream: Stream, run: Run, health: Health) -> None:
     """Start *stream* if it is due, notice if it ended, and see to what it ended with."""
     if stream.done:
+        return
+    if stream.turn.stopping:
+        _finish(spark, stream, run, health)
         return
     try:
         if stream.query is None:
@@ -148,9 +154,21 @@ def _tend(spark: SparkSession, stream: Stream, run: Run, health: Health) -> None
             stream.attempts, stream.waiting_since = 0, None
     except LakehouseError as error:
         health.set(stream.name, "failing", error=str(error))
-        if not error.retryable or stream.turn.stopping:
+        if not error.retryable:
             raise
         _wait(stream, error, run, health)
+
+
+def _finish(spark: SparkSession, stream: Stream, run: Run, health: Health) -> None:
+    """End a stream that was asked to stop, once it may be, and answer who asked."""
+    if not _may_stop(spark, stream):
+        return
+    failed = _end(stream, run.config, health)
+    stream.done = True
+    for request in stream.asked_by:
+        owner.answer(run.config.state_dir, stream.name, request, ok=failed is None)
+    if failed is not None:
+        raise failed
 
 
 def _wait(stream: Stream, error: LakehouseError, run: Run, health: Health) -> None:
@@ -173,33 +191,42 @@ def _wait(stream: Stream, error: LakehouseError, run: Run, health: Health) -> No
     )
 
 
-def _serve(
-    spark: SparkSession, request: owner.Request, stream: Stream, config: Config, health: Health
-) -> None:
-    if request.verb != "stop":
+def _serve(request: owner.Request, stream: Stream, config: Config) -> None:
+    if request.verb == "stop":
+        log.get(stream.name).info("Stop requested", by=request.by)
+        stream.turn.stopping = True
+        stream.asked_by.append(request)
+    else:
         why = f"unknown verb {request.verb}"
         owner.answer(config.state_dir, stream.name, request, ok=False, why=why)
-        return
-    log.get(stream.name).info("Stop requested", by=request.by)
-    stream.turn.stopping = True
-    _stop(spark, stream, config, lambda: 0)
-    stream.done = True
-    health.set(stream.name, "stopped")
-    owner.answer(config.state_dir, stream.name, request, ok=True)
 
 
-def _stop(spark: SparkSession, stream: Stream, config: Config, asked: Callable[[], int]) -> None:
-    """Stop the query of *stream*; of silver, only once the batch in hand is done and noted."""
+def _may_stop(spark: SparkSession, stream: Stream) -> bool:
+    """Say whether the query can be stopped: of silver, once the batch in hand is done and noted."""
     query, turn = stream.query, stream.turn
-    if query is None:
-        return
-    deadline = time.monotonic() + config.streams.stop_seconds
-    while query.isActive and asked() <= 1 and time.monotonic() < deadline:
-        turn.ended.clear()
-        if not turn.lock.locked() and _is_noted(spark, stream):
-            break
-        turn.ended.wait(POLL_SECONDS / 4)
-    query.stop()
+    if query is None or not query.isActive:
+        return True
+    return not turn.lock.locked() and _is_noted(spark, stream)
+
+
+def _end(stream: Stream, config: Config, health: Health) -> LakehouseError | None:
+    """Stop the query of *stream* and return what it had failed with, if it had."""
+    failed: LakehouseError | None = None
+    try:
+        if stream.query is not None:
+            if not stream.query.isActive and not stream.done:
+                _raise_failure(stream, config)
+            stream.query.stop()
+    except LakehouseError as error:
+        failed = error
+    except (PySparkException, Py4JError) as error:
+        # Spark did not stop in time, or its JVM is gone: what is planned is planned again.
+        log.get(stream.name).warning("Spark did not stop in order", reason=str(error)[:200])
+    if failed is not None:
+        health.set(stream.name, "failing", error=str(failed))
+    elif health.streams[stream.name].state != "failing":
+        health.set(stream.name, "stopped")
+    return failed
 
 
 def _is_noted(spark: SparkSession, stream: Stream) -> bool:

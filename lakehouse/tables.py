@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from delta.tables import DeltaTable
 from py4j.protocol import Py4JJavaError
-from pyspark.errors import PySparkException
+from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql.types import (
     ArrayType,
     BinaryType,
@@ -165,24 +165,33 @@ def create(
         .property("lakehouse.layout", LAYOUT)
         .property("delta.enableInCommitTimestamps", "true")
         .property("delta.enableDeletionVectors", "false")
-        .property("delta.logRetentionDuration", f"interval {lake.time_travel}")
-        .property("delta.deletedFileRetentionDuration", f"interval {lake.time_travel}")
     )
-    for key, value in properties.items():
+    for key, value in {**properties, **_retention(lake)}.items():
         builder = builder.property(key, value)
     try:
         builder.execute()
+    except AnalysisException as error:
+        difference = _first_line(error)
+        raise TableError("SCHEMA_CONFLICT", table=table.name, difference=difference) from error
     except (PySparkException, Py4JJavaError) as error:
         raise TableError("ROOT_UNWRITABLE", root=lake.root, reason=_first_line(error)) from error
 
 
-def fit(spark: SparkSession, table: Table, columns: StructType) -> None:
-    """Have the existing *table* hold *columns*: new ones are added, and nothing else changes.
+def _retention(lake: Lake) -> dict[str, str]:
+    names = ("delta.logRetentionDuration", "delta.deletedFileRetentionDuration")
+    return dict.fromkeys(names, f"interval {lake.time_travel}")
+
+
+def fit(spark: SparkSession, table: Table, columns: StructType, lake: Lake) -> None:
+    """Have the existing *table* hold *columns*: new ones are added, no other changes.
+
+    Its retention follows the setting `lake.time_travel`.
 
     Raises:
         TableError: LAYOUT_UNKNOWN, or SCHEMA_CONFLICT when a column is gone or has another type.
     """
-    layout = table.properties(spark).get("lakehouse.layout")
+    properties = table.properties(spark)
+    layout = properties.get("lakehouse.layout")
     if layout != LAYOUT:
         raise TableError("LAYOUT_UNKNOWN", table=table.name, found=layout, expected=LAYOUT)
     there = {field.name: field.dataType for field in table.read(spark).schema}
@@ -197,6 +206,9 @@ def fit(spark: SparkSession, table: Table, columns: StructType) -> None:
                 f"{wanted[name].simpleString()} in the entity"
             )
             raise TableError("SCHEMA_CONFLICT", table=table.name, difference=difference)
+    if any(properties.get(key) != value for key, value in _retention(lake).items()):
+        changed = ", ".join(f"'{key}' = '{value}'" for key, value in _retention(lake).items())
+        spark.sql(f"ALTER TABLE delta.{quoted(table.path)} SET TBLPROPERTIES ({changed})")
     added = [field for field in columns if field.name not in there]
     if added:
         ddl = ", ".join(f"{quoted(field.name)} {field.dataType.simpleString()}" for field in added)

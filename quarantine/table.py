@@ -33,7 +33,7 @@ def prepare(spark: SparkSession, table: Table, lake: Lake) -> None:
         "delta.dataSkippingStatsColumns": tables.BRONZE_STATS,
     }
     tables.create(spark, table, QUARANTINE, lake, **properties)
-    tables.fit(spark, table, QUARANTINE)
+    tables.fit(spark, table, QUARANTINE, lake)
 
 
 def append(corrupt: DataFrame, *, to: Table) -> None:

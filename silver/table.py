@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from lakehouse.checkpoints import Checkpoint
     from lakehouse.entities import Entity
-    from lakehouse.tables import Lake
+    from lakehouse.tables import Lake, Table
 
 
 def prepare(spark: SparkSession, entity: Entity, lake: Lake) -> Checkpoint | None:
@@ -40,6 +40,7 @@ def prepare(spark: SparkSession, entity: Entity, lake: Lake) -> Checkpoint | Non
             cure=f"run `lakehouse start bronze --entity {entity.name}` first",
         )
     checkpoint = checkpoints.compare(spark, silver)
+    _compare_quarantine(spark, lake.table("quarantine", entity.name), checkpoint)
     properties = {
         "lakehouse.entity": entity.identity,
         # A partition's value is a producer's text: as a folder's name it could be too long.
@@ -47,7 +48,25 @@ def prepare(spark: SparkSession, entity: Entity, lake: Lake) -> Checkpoint | Non
     }
     columns = tables.nullable(columns)
     tables.create(spark, silver, columns, lake, partition_by=entity.partition_by, **properties)
+    tables.fit(spark, silver, columns, lake)
     tables.keep_identity(spark, silver, entity)
-    tables.fit(spark, silver, columns)
     quarantine.prepare(spark, lake.table("quarantine", entity.name), lake)
     return checkpoint
+
+
+def _compare_quarantine(spark: SparkSession, table: Table, checkpoint: Checkpoint | None) -> None:
+    """Refuse a quarantine that another checkpoint filled, or that vanished under this one.
+
+    Its messages would be there twice, or nowhere, and nobody would be told.
+    """
+    begun = checkpoint is not None and checkpoint.committed is not None
+    if not table.exists(spark):
+        difference = "silver has batches, and there is no quarantine table" if begun else None
+    else:
+        written = table.transactions(spark)
+        own = checkpoint is not None and checkpoint.id in written
+        difference = None if own or not written else "it was filled under another checkpoint"
+    if difference:
+        raise TableError(
+            "CHECKPOINT_MISMATCH", stream=table.name, path=table.path, difference=difference
+        )

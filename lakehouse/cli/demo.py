@@ -66,7 +66,10 @@ def demo(
         dials = story.Dials(messages, bad_rate, seed)
         with _shown(messages) as show:
             ending = story.play(config, chosen, dials, show)
-        kept = keep or named is not None
+        if ending is None:
+            click.echo("stopped before the end; nothing is left running", err=True)
+            return
+        kept = keep or named is not None or not all(one.balances for one in ending.accounts)
         click.echo(json.dumps(_facts(ending), default=str) if as_json else _text(ending, kept=kept))
         demand(ending.accounts)
 

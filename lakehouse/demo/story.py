@@ -18,9 +18,10 @@ from pyspark.sql import functions as F
 
 from lakehouse import broker, owner, pipeline, session, streams
 from lakehouse.demo import generator
-from lakehouse.errors import ConfigError
+from lakehouse.errors import ConfigError, ProofError
 from lakehouse.proof.account import Account, account
 from lakehouse.run import Run
+from lakehouse.settings import KafkaSettings, StateSettings
 from lakehouse.signals import Asked
 
 if TYPE_CHECKING:
@@ -80,8 +81,10 @@ def play(
     entities: Sequence[Entity],
     dials: Dials,
     show: Callable[[Progress, dict[str, int]], None],
-) -> Ending:
+) -> Ending | None:
     """Play the demo in the lake that *config* names, and return what its tables then say.
+
+    None when it was asked to stop before its end.
 
     A broker of its own is started on a free port and stopped at the end; *show* is called now and
     then with the progress and the rows of each stream. Nothing is left running, whatever happens.
@@ -112,6 +115,8 @@ def play(
             streams.run_all(spark, built, run, health, asked=done)
         if progress.error is not None:
             raise progress.error
+        if asked():
+            return None
         return _ending(spark, run.lake, entities, progress)
 
 
@@ -119,7 +124,8 @@ def play(
 def lake_root(named: str | None, *, keep: bool) -> Iterator[str]:
     """Lend the demo a root for its lake: the one *named*, or a folder of its own.
 
-    One that was named is never deleted; one of its own is, unless *keep*.
+    One that was named is never deleted; one of its own is, unless *keep*, or the proof failed: then
+    it is the evidence.
 
     Raises:
         ConfigError: LAKE_NOT_EMPTY.
@@ -133,18 +139,22 @@ def lake_root(named: str | None, *, keep: bool) -> Iterator[str]:
     own = tempfile.mkdtemp(prefix="lakehouse-demo-")
     try:
         yield own
+    except ProofError:
+        keep = True
+        raise
     finally:
         if not keep:
             shutil.rmtree(own, ignore_errors=True)
 
 
 def _for_the_demo(config: Config, bootstrap: str) -> Config:
-    kafka = {"bootstrap": bootstrap, "options": {}}
+    """Return *config* with the demo's own broker, state and rhythm: nothing of production's."""
+    own = KafkaSettings(bootstrap=bootstrap)
+    streams = config.streams.model_copy(update={"trigger": TRIGGER})
+    spark = config.spark.model_copy(update={"master": "local[*]"})
+    state = StateSettings()
     return config.model_copy(
-        update={
-            "kafka": config.kafka.model_copy(update=kafka),
-            "streams": config.streams.model_copy(update={"trigger": TRIGGER}),
-        }
+        update={"kafka": own, "streams": streams, "spark": spark, "state": state}
     )
 
 
@@ -168,7 +178,6 @@ def _producing(
         yield
     finally:
         halt.set()
-        progress.next_wave.set()
         thread.join()
 
 
@@ -209,9 +218,10 @@ def _produce(
             )
             producer.poll(0)
             if number % wave == 0 and number < dials.messages:
-                producer.flush()
                 progress.next_wave.clear()
-                progress.next_wave.wait()
+                producer.flush()
+                while not halt.is_set() and not progress.next_wave.wait(0.2):
+                    pass
         producer.flush()
         progress.sent = True
     except Exception as error:  # noqa: BLE001 - raised again in the main thread

@@ -109,8 +109,11 @@ def fates(spark: SparkSession, entity: Entity, lake: Lake) -> DataFrame:
     tables = {layer: lake.table(layer, entity.name) for layer in ("bronze", "silver", "quarantine")}
     version = tables["silver"].version(spark)
     silver = tables["silver"].read(spark, version)
-    bronze = tables["bronze"].read(spark)
     consumed = _consumed(spark, entity, lake, version)
+    # Quarantine before bronze: what it holds by now was in bronze before.
+    refused = tables["quarantine"].read(spark, tables["quarantine"].version(spark))
+    refused = refused.alias("q").join(consumed.alias("c"), _within("q", "c"), "left_semi")
+    bronze = tables["bronze"].read(spark)
     read = bronze.alias("b").join(consumed.alias("c"), _within("b", "c"), "left_semi")
     superseded = _superseded(spark, read, silver, consumed, lake)
 
@@ -118,7 +121,7 @@ def fates(spark: SparkSession, entity: Entity, lake: Lake) -> DataFrame:
         "bronze": bronze.select(*POSITION),
         "read": read.select(*POSITION),
         "silver": silver.select(*(F.col(f"_{name}").alias(name) for name in POSITION)),
-        "quarantine": tables["quarantine"].read(spark).select(*POSITION),
+        "quarantine": refused.select(*POSITION),
         "superseded": superseded,
     }
     marked = [

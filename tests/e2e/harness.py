@@ -114,10 +114,15 @@ class Lakehouse:
 
     def start(self, *arguments: str, **settings: str) -> Running:
         """Start streams in a process group of their own."""
+        return self.begin("start", *arguments, **settings)
+
+    def begin(self, *arguments: str, **settings: str) -> Running:
+        """Run a command in a process group of its own, and go on."""
+        self.root.parent.mkdir(parents=True, exist_ok=True)
         log = self.root.parent / f"{self.root.name}.{len(self.running)}.log"
         with log.open("wb") as file:
             process = subprocess.Popen(
-                [*LAKEHOUSE, "--conf", str(self.conf), "start", *arguments],
+                [*LAKEHOUSE, "--conf", str(self.conf), *arguments],
                 env={**self.environment(), **settings},
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.harness import Lakehouse
+from tests.e2e.harness import Lakehouse, eventually
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.conftest import Demo
 
 
@@ -35,6 +38,15 @@ def test_the_demo_leaves_no_process_and_no_folder_and_keeps_the_lake_it_was_give
 def test_the_demo_refuses_a_lake_that_is_not_empty(demo: Demo) -> None:
     again = Lakehouse(demo.root, "127.0.0.1:1").call("demo", "--messages", "10")
     assert (again.returncode, "[LAKE_NOT_EMPTY]" in again.stderr) == (2, True)
+
+
+def test_a_demo_that_is_interrupted_ends_cleanly_and_blames_nothing(tmp_path: Path) -> None:
+    product = Lakehouse(tmp_path / "lake", "127.0.0.1:1")
+    job = product.begin("demo", "--messages", "2000")
+    job.until("produced 666")
+    assert job.stop(signal.SIGINT) == 0
+    assert job.said("stopped before the end")
+    eventually(lambda: not job.members(), "nothing is left running", 20)
 
 
 @pytest.mark.parametrize(("option", "value"), [("--bad-rate", "2"), ("--messages", "0")])

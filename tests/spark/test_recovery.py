@@ -138,6 +138,27 @@ def test_a_table_that_vanished_under_its_checkpoint_is_refused(
     assert refused.value.code == "CHECKPOINT_MISMATCH"
 
 
+def test_a_quarantine_of_another_checkpoint_is_refused(
+    spark: SparkSession, config: Config, matches: Entity, lake: Lake
+) -> None:
+    shutil.rmtree(lake.table("silver", "matches").path)
+    shutil.rmtree(checkpoint_of(lake))
+    with pytest.raises(TableError) as refused:
+        run_once(spark, config, [matches], "silver")
+    assert refused.value.params["stream"] == "quarantine.matches"
+    assert refused.value.params["difference"] == "it was filled under another checkpoint"
+
+
+def test_a_quarantine_that_vanished_under_its_checkpoint_is_refused(
+    spark: SparkSession, config: Config, matches: Entity, lake: Lake
+) -> None:
+    shutil.rmtree(lake.table("quarantine", "matches").path)
+    with pytest.raises(TableError) as refused:
+        run_once(spark, config, [matches], "silver")
+    assert refused.value.params["stream"] == "quarantine.matches"
+    assert not Path(lake.table("quarantine", "matches").path).exists()
+
+
 def test_two_hundred_waiting_commits_are_taken_in_bounded_batches_in_offset_order(
     spark: SparkSession, config: Config, matches: Entity
 ) -> None:

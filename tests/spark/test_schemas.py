@@ -63,6 +63,15 @@ def test_a_sound_expression_has_its_type(spark: SparkSession) -> None:
         ("id STRING NOT NULL, x INTERVAL DAY", 'keys = ["id"]', "BAD_SCHEMA", "'x'"),
         ("id STRING NOT NULL, x STRUCT<y: INT NOT NULL>", 'keys = ["id"]', "BAD_SCHEMA", "'x.y'"),
         ("id STRING NOT NULL, x MAP<INT, INT>", 'keys = ["id"]', "BAD_SCHEMA", "'x'"),
+        ("id STRING NOT NULL, `a b` INT", 'keys = ["id"]', "BAD_SCHEMA", "'a b'"),
+        ("id STRING NOT NULL, x STRUCT<`a=b`: INT>", 'keys = ["id"]', "BAD_SCHEMA", "a=b"),
+        (DDL, 'keys = ["id"]\n[derived]\nx = "NULL"', "BAD_SCHEMA", "'x'"),
+        (
+            "id STRING NOT NULL, x ARRAY<INT>",
+            'keys = ["id"]\npartition_by = ["x"]',
+            "BAD_VALUE",
+            "'x'",
+        ),
         ("id STRING NOT NULL, x NOSUCHTYPE", 'keys = ["id"]', "BAD_SCHEMA", "NOSUCHTYPE"),
     ],
 )

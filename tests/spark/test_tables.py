@@ -91,6 +91,36 @@ def test_a_table_of_another_layout_is_refused(spark: SparkSession, lake: Lake) -
     assert (refused.value.code, refused.value.params["found"]) == ("LAYOUT_UNKNOWN", "99")
 
 
+def test_retention_follows_the_setting(spark: SparkSession, config: Config, lake: Lake) -> None:
+    longer = config.lake.model_copy(update={"time_travel": "90 days"})
+    prepare(spark, thing(), Run(config.model_copy(update={"lake": longer})).lake)
+    properties = lake.table("silver", "things").properties(spark)
+    assert properties["delta.logRetentionDuration"] == "interval 90 days"
+    assert properties["delta.deletedFileRetentionDuration"] == "interval 90 days"
+
+
+def test_a_table_that_is_not_ours_is_refused(spark: SparkSession, config: Config) -> None:
+    lake = Run(config).lake
+    plant(spark, lake, thing(), [])
+    spark.range(1).write.format("delta").save(lake.table("silver", "things").path)
+    with pytest.raises(TableError) as refused:
+        prepare(spark, thing(), lake)
+    assert (refused.value.code, refused.value.params["found"]) == ("LAYOUT_UNKNOWN", None)
+
+
+def test_a_relative_root_is_a_folder_of_the_working_directory(
+    spark: SparkSession, config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    here = config.model_copy(update={"lake": config.lake.model_copy(update={"root": "here"})})
+    plant(spark, Run(here).lake, thing(), [{"id": "a"}])
+    run_once(spark, here, [thing()], "silver")
+    wider = thing(f"{DDL}, more INT")
+    run_once(spark, here, [wider], "silver")
+    assert [row["id"] for row in rows(spark, Run(here).lake, "silver", "things")] == ["a"]
+    assert (tmp_path / "here" / "silver" / "things" / "_delta_log").is_dir()
+
+
 def test_a_root_that_cannot_be_written_is_one_clear_error(
     spark: SparkSession, config: Config, tmp_path: Path
 ) -> None:

