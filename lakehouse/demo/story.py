@@ -108,7 +108,7 @@ def play(
             def done() -> int:
                 rows = {name: seen.rows for name, seen in health.streams.items()}
                 show(progress, rows)
-                if _taken(rows) >= TAKEN * progress.count():
+                if 0 < progress.count() <= _taken(rows) / TAKEN:
                     progress.next_wave.set()
                 return asked() or int(progress.error is not None or _caught_up(progress, rows))
 
@@ -192,7 +192,7 @@ def _produce(
     # Idempotent, so that a retry inside the client does not send a message twice.
     options = {"bootstrap.servers": bootstrap, "enable.idempotence": True, "log_level": 3}
     producer = Producer(options)
-    wave = max(1, dials.messages // WAVES)
+    wave = -(-dials.messages // WAVES)  # rounded up
 
     def confirmed(entity: str) -> Callable[[Any, Any], None]:
         def note(error: Any, message: Any) -> None:
