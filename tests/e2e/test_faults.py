@@ -36,7 +36,6 @@ def edited(tmp_path: Path, file: str, before: str, after: str) -> Path:
     ("file", "before", "after", "code", "named"),
     [
         ("lakehouse.toml", "progress_every = 10", 'progress_every = "often"', "BAD_VALUE", "often"),
-        ("entities/matches/schema.ddl", "game_id STRING", "game_id SRTING", "BAD_SCHEMA", "SRTING"),
         ("entities/matches/entity.toml", "/ 60", "/ no_such", "BAD_EXPRESSION", "no_such"),
         ("entities/matches/entity.toml", "sequence_by", "sequenceby", "UNKNOWN_KEY", "sequence_by"),
     ],

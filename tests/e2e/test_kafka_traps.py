@@ -70,7 +70,8 @@ def test_aborted_transactions_are_no_messages_and_gaps_are_no_loss(
             producer.commit_transaction(30)
         else:
             producer.abort_transaction(30)
-        run_once(spark, own, [reads], "bronze", "silver")
+        if number % 2:
+            run_once(spark, own, [reads], "bronze", "silver")
     expected = [f"{n}-{i}" for n in (0, 2) for i in range(3)]
     assert [row["match_id"] for row in product.rows("silver")] == expected
     offsets = [row["offset"] for row in product.rows("bronze")]
@@ -206,23 +207,6 @@ def test_lost_offsets_stop_the_stream_and_are_named(
     named = str(stopped.value.params["range"])
     assert named == f"Could not read records in offset [1, 11) for topic partition {reads.topic}-0"
     assert len(product.rows("bronze")) == 1
-
-
-def test_two_entities_are_read_side_by_side(
-    kafka: Kafka,
-    spark: SparkSession,
-    own: Config,
-    players: Entity,
-    matches: Entity,
-    product: Lakehouse,
-) -> None:
-    one = reading(kafka, matches, "side-matches")
-    other = players.model_copy(update={"topic": kafka.create("traps-side-players")})
-    kafka.send(one.topic, ['{"match_id":"m"}'])
-    kafka.send(other.topic, ['{"player_id":"p"}'])
-    run_once(spark, own, [one, other], "bronze", "silver")
-    assert [row["match_id"] for row in product.rows("silver")] == ["m"]
-    assert [row["player_id"] for row in product.rows("silver", "players")] == ["p"]
 
 
 def test_shipped_topics_are_the_ones_this_project_began_with() -> None:

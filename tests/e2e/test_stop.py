@@ -55,8 +55,10 @@ def test_sigterm_in_mid_batch_loses_and_doubles_nothing(
         assert job.members() == []
         assert lakehouse.status(f"{layer}.matches")["state"] == "stopped"
 
-    run_once(spark, config, [matches], "bronze", "silver")
+    run_once(spark, config, [matches], layer)
     assert [row["offset"] for row in lakehouse.rows("bronze")] == list(range(RECORDS))
+    if layer == "bronze":
+        return
     proof = prove(spark, matches, Run(config).lake)
     assert (proof.holds, proof.bronze, proof.counts[Fate.CURRENT]) == (True, RECORDS, 700)
 
