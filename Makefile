@@ -52,6 +52,9 @@ e2e: .venv/.ready ## Real Kafka, real processes
 notebooks: .venv/.ready ## Execute the notebooks
 	$(BIN)/python -m pytest tests/notebooks $(TESTS)
 
+soak: .venv/.ready ## What takes longer than a minute each
+	$(BIN)/python -m pytest -m soak $(TESTS)
+
 ##@ Upkeep
 docs: .venv/.ready ## Write docs/cli.md from the code
 	$(BIN)/python docs/generate.py
