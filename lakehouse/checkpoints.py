@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from lakehouse import storage
@@ -62,6 +63,30 @@ def source_offsets(spark: SparkSession, path: str, batch_id: int) -> tuple[str |
     if after is None:
         raise FileNotFoundError(f"{path}/offsets/{batch_id}")
     return before.splitlines()[-1] if before else None, after.splitlines()[-1]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a checkpoint of a Kafka source planned for a batch: offsets by topic and partition."""
+
+    start: dict[str, dict[str, int]]
+    end: dict[str, dict[str, int]]
+    at: datetime
+
+
+def plan(spark: SparkSession, path: str, checkpoint: str | None, batch_id: int) -> Plan | None:
+    """Return the plan of *batch_id*, if the checkpoint at *path* is that one and still has it.
+
+    Spark keeps the last hundred batches or so.
+    """
+    metadata = storage.read(spark, f"{path}/metadata")
+    text = storage.read(spark, f"{path}/offsets/{batch_id}")
+    if metadata is None or text is None or json.loads(metadata)["id"] != checkpoint:
+        return None
+    start, end = source_offsets(spark, path, batch_id)
+    millis = json.loads(text.splitlines()[1])["batchTimestampMs"]
+    at = datetime.fromtimestamp(millis / 1000, UTC)
+    return Plan(json.loads(start) if start else {}, json.loads(end), at)
 
 
 def compare(spark: SparkSession, table: Table) -> Checkpoint | None:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 PARSER_VERSION = 1
 
 FILES = ("entity.toml", "schema.ddl")
+# A suite of expectations; an entity may do without.
+OPTIONAL = ("expectations.json",)
 
 
 def _name(name: str) -> str:
@@ -77,6 +79,12 @@ class Entity(Settings):
         return digest.hexdigest()[:16]
 
     @property
+    def suite(self) -> str | None:
+        """The name of the suite of expectations, by its content; None where there is no suite."""
+        text = self.contents.get("expectations.json")
+        return None if text is None else hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
     def identity(self) -> str:
         """What must never change under a silver table, as JSON."""
         facts = self.model_dump(include={"topic", "keys", "sequence_by", "partition_by"})
@@ -92,7 +100,8 @@ def load(folder: Path) -> Entity:
         ConfigError: FILE_MISSING, FILE_UNREADABLE, UNKNOWN_KEY or BAD_VALUE.
     """
     purpose = "an entity is a folder with entity.toml and schema.ddl"
-    contents = {name: read_text(folder / name, purpose) for name in FILES}
+    there = (name for name in OPTIONAL if (folder / name).exists())
+    contents = {name: read_text(folder / name, purpose) for name in (*FILES, *there)}
     return from_contents(folder.name, contents, str(folder))
 
 

@@ -74,6 +74,16 @@ class ConfigError(LakehouseError):
             "the folders under {folder} are the entities: {known}",
             "correct --entity, or add the folder",
         ),
+        "BAD_SUITE": Message(
+            "{file} is not a suite of expectations",
+            "{reason}",
+            "write it as Great Expectations writes its suites, or remove the file",
+        ),
+        "BAD_EXPECTATION": Message(
+            "{file}: expectation {number} ({expectation}) is not usable",
+            "{reason}",
+            "mend it; docs/expectations.md lists what each type becomes",
+        ),
         "BAD_SCHEMA": Message(
             "{file}: the schema is not usable",
             "{reason}",

@@ -29,7 +29,7 @@ from pyspark.sql.types import (
 from lakehouse.errors import ConfigError
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import Column, DataFrame, SparkSession
 
     from lakehouse.entities import Entity
 
@@ -86,7 +86,7 @@ def columns(spark: SparkSession, entity: Entity) -> StructType:
     found = schema(entity)
     empty = spark.createDataFrame([], found)
     for name, sql in entity.derived.items():
-        reason = _unusable_expression(spark, empty, sql)
+        reason = unusable(spark, empty, sql)
         if reason:
             file = f"{entity.source}/entity.toml"
             raise ConfigError("BAD_EXPRESSION", file=file, column=name, reason=reason)
@@ -155,9 +155,11 @@ def _unusable_roles(entity: Entity, parsed: StructType) -> str | None:
     return None
 
 
-def _unusable_expression(spark: SparkSession, empty: DataFrame, sql: str) -> str | None:
+def unusable(spark: SparkSession, empty: DataFrame, expression: str | Column) -> str | None:
+    """Return why *expression* over *empty* does not say the same of a row whenever it is read."""
     try:
-        plan: Any = empty.select(F.expr(sql))._jdf.queryExecution().analyzed()  # noqa: SLF001 - only the analysed plan tells
+        column = F.expr(expression) if isinstance(expression, str) else expression
+        plan: Any = empty.select(column)._jdf.queryExecution().analyzed()  # noqa: SLF001 - only the analysed plan tells
     except PySparkException as error:
         return _first_line(error)
     patterns = spark._jvm.org.apache.spark.sql.catalyst.trees.TreePattern  # type: ignore[union-attr]  # noqa: SLF001
@@ -172,6 +174,12 @@ def _unusable_expression(spark: SparkSession, empty: DataFrame, sql: str) -> str
     if not plan.deterministic():
         return "it is not deterministic"
     return None
+
+
+def references(selected: DataFrame) -> tuple[str, ...]:
+    """Return the names of the columns that a projection looks at, in alphabetical order."""
+    found: Any = selected._jdf.queryExecution().analyzed().references().toSeq()  # noqa: SLF001 - as above
+    return tuple(sorted({str(found.apply(i).name()) for i in range(found.size())}))
 
 
 def _first_line(error: Exception) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from delta.tables import DeltaTable
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import AnalysisException, PySparkException
+from pyspark.sql import functions as F
 from pyspark.sql.types import (
     ArrayType,
     BinaryType,
@@ -23,7 +24,7 @@ from pyspark.sql.types import (
 from lakehouse.errors import TableError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from pyspark.sql import DataFrame, SparkSession
 
@@ -84,6 +85,10 @@ class Lake:
         root = self.root.rstrip("/")
         stream = f"{layer}.{entity}"
         return Table(stream, f"{root}/{layer}/{entity}", f"{root}/_checkpoints/{stream}")
+
+    def trail(self, table: str) -> Table:
+        """Return the table that keeps the audit trail of *table*, such as `silver.matches`."""
+        return self.table("audit", table)
 
     def rules(self, fingerprint: str) -> str:
         """Return the path under which the rules of that fingerprint are archived."""
@@ -228,6 +233,12 @@ def keep_identity(spark: SparkSession, table: Table, entity: Entity) -> None:
             raise TableError(
                 "ENTITY_CONFLICT", key=key, entity=entity.name, before=value, now=now[key]
             )
+
+
+def frame(spark: SparkSession, rows: Sequence[Mapping[str, object]], ddl: str) -> DataFrame:
+    """Return *rows* as a DataFrame of *ddl*; unlike `createDataFrame`, without Python workers."""
+    document = F.from_json(F.lit(json.dumps(rows)), f"array<struct<{ddl}>>")
+    return spark.range(1).select(F.inline(document))
 
 
 def quoted(name: str) -> str:

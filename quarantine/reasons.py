@@ -28,6 +28,7 @@ class Reason(StrEnum):
     REQUIRED_MISSING = "required_missing"
     WRONG_TYPE = "wrong_type"
     OUT_OF_RANGE = "out_of_range"
+    EXPECTATION_FAILED = "expectation_failed"
 
     @property
     def meaning(self) -> str:
@@ -47,6 +48,7 @@ MEANINGS = {
     Reason.REQUIRED_MISSING: "A NOT NULL column of the schema is absent or null.",
     Reason.WRONG_TYPE: "The field holds something that the column's type cannot.",
     Reason.OUT_OF_RANGE: "The field has the right form, but the column cannot hold it exactly.",
+    Reason.EXPECTATION_FAILED: "A critical expectation of the entity's suite does not hold.",
 }
 
 REASON = StructType(

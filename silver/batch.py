@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 
 from lakehouse import checkpoints
+from lakehouse.audit.expectations import conditions, verdict
 from lakehouse.audit.records import Record
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame, SparkSession
 
+    from lakehouse.audit.records import Expectations
     from lakehouse.entities import Entity
     from lakehouse.tables import Lake, Table
     from silver.counts import Counts
@@ -52,7 +54,9 @@ class Batch:
 
     def valid(self, triaged: DataFrame) -> DataFrame:
         """Return the valid messages as rows of silver: the entity's columns and marks."""
-        valid = triaged.where(F.size("_reasons") == 0).drop("_message", "_reasons")
+        valid = triaged.where(F.size("_reasons") == 0).drop(
+            "_message", "_reasons", "_unmet", "_landed_at"
+        )
         return self._marked(valid).withColumn("_updated_at", F.lit(self.at))
 
     def record(self, spark: SparkSession, counts: Counts) -> Record:
@@ -69,7 +73,15 @@ class Batch:
             ranges=counts.ranges,
             rows=counts.rows,
             rules=self.entity.fingerprint,
+            at=self.at.isoformat(),
+            expectations=self._expectations(spark, counts),
         )
+
+    def _expectations(self, spark: SparkSession, counts: Counts) -> Expectations | None:
+        if self.entity.suite is None:
+            return None
+        of = conditions(spark, self.entity)
+        return verdict(self.entity.suite, of, counts.tallies)
 
     def _marked(self, rows: DataFrame) -> DataFrame:
         marks = {

@@ -7,44 +7,75 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
+from lakehouse.audit.expectations import Tally
 from lakehouse.audit.records import Range, Rows
 from quarantine.reasons import Reason
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from collections.abc import Iterator, Sequence
+
+    from pyspark.sql import Column, DataFrame, Row
+
+    from lakehouse.audit.expectations import Condition
+
+
+PARTITION = ("_topic", "_topic_id", "_partition")
 
 
 @dataclass(frozen=True)
 class Counts:
-    """The positions of a batch and its rows by outcome."""
+    """The positions of a batch, its rows by outcome, and a tally for each expectation."""
 
     ranges: tuple[Range, ...]
     rows: Rows
+    tallies: tuple[Tally, ...] = ()
 
 
-def count(triaged: DataFrame) -> Counts:
+def count(triaged: DataFrame, conditions: Sequence[Condition] = ()) -> Counts:
     """Return the counts of *triaged*, by one collected aggregate over (topic, partition).
 
-    Not by `observe` and not by SQL metrics: both count again when a stage is retried.
+    Its tallies are of *conditions*, over the rows that are a JSON object. Not by `observe` and not
+    by SQL metrics: both count again when a stage is retried.
     """
+    found = triaged.groupBy(*PARTITION).agg(*figures(conditions)).collect()
+    return summed(found, len(conditions))
+
+
+def figures(conditions: Sequence[Condition]) -> list[Column]:
+    """Return what is counted of the rows of one Kafka partition."""
     codes = F.col("_reasons")["code"]
-    having = [F.count_if(F.array_contains(codes, code)).alias(code) for code in Reason]
-    found = (
-        triaged.groupBy("_topic", "_topic_id", "_partition")
-        .agg(
-            F.count("*").alias("rows"),
-            F.min("_offset").alias("min"),
-            F.max("_offset").alias("max"),
-            F.count_if(F.size("_reasons") > 0).alias("corrupt"),
-            *having,
-        )
-        .orderBy("_topic", "_topic_id", "_partition")
-        .collect()
-    )
+    return [
+        F.count("*").alias("rows"),
+        F.min("_offset").alias("min"),
+        F.max("_offset").alias("max"),
+        F.count_if(F.size("_reasons") > 0).alias("corrupt"),
+        *(F.count_if(F.array_contains(codes, code)).alias(code) for code in Reason),
+        *_tallied(conditions),
+    ]
+
+
+def summed(found: Sequence[Row], rules: int) -> Counts:
+    """Return the counts that the `figures` of each partition add up to, with a tally for each rule.
+
+    Partitions come in the order of their names.
+    """
+    found = sorted(found, key=lambda r: (r["_topic"], r["_topic_id"] or "", r["_partition"]))
     ranges = tuple(
         Range(r["_topic"], r["_topic_id"], r["_partition"], r["min"], r["max"], r["rows"])
         for r in found
     )
     read, corrupt = sum(r["rows"] for r in found), sum(r["corrupt"] for r in found)
     reasons = {str(code): n for code in Reason if (n := sum(r[code] for r in found))}
-    return Counts(ranges, Rows(read, read - corrupt, corrupt, reasons))
+    tallies = tuple(
+        Tally(*(sum(r[f"{what}{number}"] for r in found) for what in ("among", "judged", "unmet")))
+        for number in range(rules)
+    )
+    return Counts(ranges, Rows(read, read - corrupt, corrupt, reasons), tallies)
+
+
+def _tallied(conditions: Sequence[Condition]) -> Iterator[Column]:
+    judged = F.col("_unmet").isNotNull()
+    for number, one in enumerate(conditions):
+        yield F.count_if(judged & one.among).alias(f"among{number}")
+        yield F.count_if(judged & one.judged).alias(f"judged{number}")
+        yield F.count_if(F.array_contains("_unmet", number)).alias(f"unmet{number}")

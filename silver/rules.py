@@ -25,9 +25,10 @@ def archive(spark: SparkSession, entity: Entity, lake: Lake) -> None:
     Stored by content before first use; what is there already is the same and stays.
     """
     folder = lake.rules(entity.fingerprint)
-    for name in FILES:
-        storage.write_once(spark, f"{folder}/{name}", entity.contents[name])
-    about = {"entity": entity.name, "parser_version": PARSER_VERSION}
+    for name, text in entity.contents.items():
+        storage.write_once(spark, f"{folder}/{name}", text)
+    files = list(entity.contents)
+    about = {"entity": entity.name, "parser_version": PARSER_VERSION, "files": files}
     storage.write_once(spark, f"{folder}/rules.json", json.dumps(about))
 
 
@@ -38,16 +39,19 @@ def recall(spark: SparkSession, fingerprint: str, lake: Lake) -> Entity:
         TableError: RULES_UNAVAILABLE when they are not in the lake, or are another parser's.
     """
     folder = lake.rules(fingerprint)
-    texts = {name: storage.read(spark, f"{folder}/{name}") for name in ("rules.json", *FILES)}
+    text = storage.read(spark, f"{folder}/rules.json")
+    about = json.loads(text) if text else {}
+    names = about.get("files", FILES)
+    texts = {name: storage.read(spark, f"{folder}/{name}") for name in names}
+    texts["rules.json"] = text
     missing = [name for name, text in texts.items() if text is None]
     if missing:
         reason = f"{folder}/{missing[0]} is not there"
         raise TableError("RULES_UNAVAILABLE", rules=fingerprint, reason=reason)
-    about = json.loads(str(texts["rules.json"]))
     if about["parser_version"] != PARSER_VERSION:
         reason = f"they need parser {about['parser_version']}, and this is {PARSER_VERSION}"
         raise TableError("RULES_UNAVAILABLE", rules=fingerprint, reason=reason)
-    contents = {name: str(texts[name]) for name in FILES}
+    contents = {name: str(texts[name]) for name in names}
     return entities.from_contents(about["entity"], contents, folder)
 
 

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from lakehouse import checkpoints
+from lakehouse.audit.expectations import conditions
 from lakehouse.audit.records import recorded
 from lakehouse.streams import each_batch
 from quarantine import table as quarantine
@@ -72,7 +73,7 @@ def refine(messages: DataFrame, batch: Batch) -> Record:
     spark = messages.sparkSession
     triaged = triage(parse(messages, batch.entity), batch.entity).persist()
     try:
-        record = batch.record(spark, count(triaged))
+        record = batch.record(spark, count(triaged, conditions(spark, batch.entity)))
         with recorded(spark, record):
             if record.rows.quarantined:
                 quarantine.append(batch.corrupt(triaged), to=batch.quarantine)

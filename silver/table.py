@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql.types import StructType
 
 from lakehouse import checkpoints, schemas, tables
+from lakehouse.audit import expectations
 from lakehouse.errors import TableError
 from quarantine import table as quarantine
 
@@ -24,10 +25,11 @@ def prepare(spark: SparkSession, entity: Entity, lake: Lake) -> Checkpoint | Non
     New columns of the entity are added. Bronze is never created here.
 
     Raises:
-        ConfigError: the entity's schema or a derived column is not usable.
+        ConfigError: the entity's schema, a derived column or an expectation is not usable.
         TableError: TABLE_MISSING (retryable) without bronze, SCHEMA_CONFLICT, ENTITY_CONFLICT,
             CHECKPOINT_MISMATCH or ROOT_UNWRITABLE.
     """
+    expectations.check(spark, entity)
     columns = StructType([*schemas.columns(spark, entity), *tables.SILVER_MARKS])
     bronze, silver = lake.table("bronze", entity.name), lake.table("silver", entity.name)
     if not bronze.exists(spark):

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
+from lakehouse.audit.expectations import conditions
 from lakehouse.schemas import schema
 from lakehouse.tables import POSITION, quoted
+from silver import expectations
 from silver.parse import STRICT
 from silver.verdicts import verdicts
 
@@ -21,8 +23,10 @@ def triage(parsed: DataFrame, entity: Entity) -> DataFrame:
     """Return the parsed rows, each with its `_reasons`: none means valid, and never NULL.
 
     Columns: `_message` (only where there is a reason, so that a cached batch stays small), the
-    message's position (`_topic`, `_topic_id`, `_partition`, `_offset`, `_timestamp`), the schema's
-    and the derived columns, `_reasons`.
+    message's position (`_topic`, `_topic_id`, `_partition`, `_offset`, `_timestamp`), when it
+    landed (`_landed_at`), the schema's and the derived columns, `_unmet` (the numbers of the
+    expectations that the row does not meet; NULL where there was no JSON object to judge),
+    `_reasons`.
 
     A row is looked at a second time, field by field, only where the parse leaves a doubt: it is
     then read as a map of VARIANT, which keeps the JSON kind of each field, and as a map of text.
@@ -36,12 +40,22 @@ def triage(parsed: DataFrame, entity: Entity) -> DataFrame:
         F.from_json(again, "map<string,string>", STRICT).alias("_texts"),
     )
     judged = reread.withColumn("_fields", judge.fields).withColumn("_codes", judge.codes)
+    placed = judged.withColumns(
+        {f"_{name}": F.col("_message")[name] for name in POSITION}
+        | {"_landed_at": F.col("_message._landed_at")}
+    )
+    rules = conditions(parsed.sparkSession, entity)
+    held = placed.withColumn("_unmet", F.when(F.col("_sound"), expectations.unmet(rules)))
+    parsed_only = held.withColumn("_reasons", judge.reasons)
+    reasons = F.concat("_reasons", expectations.refusals(rules))
     kept = (*schema(entity).fieldNames(), *entity.derived)
     return _sealed(
-        judged.withColumn("_reasons", judge.reasons).select(
+        parsed_only.withColumn("_reasons", reasons).select(
             F.when(F.size("_reasons") > 0, F.col("_message")).alias("_message"),
-            *(F.col("_message")[name].alias(f"_{name}") for name in POSITION),
+            *(f"_{name}" for name in POSITION),
+            "_landed_at",
             *map(quoted, kept),
+            "_unmet",
             "_reasons",
         )
     )

@@ -73,25 +73,25 @@ def _unreadable(entity: Entity) -> Column:
     value, raw = F.col("_message.value"), F.col("_message.value_raw")
     size = F.octet_length(F.coalesce(raw, value.cast("binary")))
     limit = entity.limits.max_value_bytes
-    large = _reason(
+    large = reason(
         Reason.TOO_LARGE, expected=F.lit(f"at most {limit} bytes"), got=size.cast("string")
     )
     return (
-        F.when(value.isNull() & raw.isNull(), _reason(Reason.NO_VALUE))
+        F.when(value.isNull() & raw.isNull(), reason(Reason.NO_VALUE))
         .when(size > limit, large)
-        .when(raw.isNotNull(), _reason(Reason.NOT_UTF8))
-        .when(~F.col("_readable"), _reason(Reason.EMPTY))
-        .when(is_json(value), _reason(Reason.ROOT_NOT_OBJECT, got=_short(value)))
-        .otherwise(_reason(Reason.NOT_JSON))
+        .when(raw.isNotNull(), reason(Reason.NOT_UTF8))
+        .when(~F.col("_readable"), reason(Reason.EMPTY))
+        .when(is_json(value), reason(Reason.ROOT_NOT_OBJECT, got=short(value)))
+        .otherwise(reason(Reason.NOT_JSON))
     )
 
 
 def _of_the_row(fields: StructType) -> Column:
     """The reasons that concern the whole object."""
     value = F.col("_message.value")
-    duplicates = F.when(_has_duplicates(value, fields), F.array(_reason(Reason.DUPLICATE_KEY)))
-    surrogate = F.when(_has_lone_surrogate(value), F.array(_reason(Reason.NOT_UTF8)))
-    unnamed = F.when(F.col("_mistyped") & ~_any_code(), F.array(_reason(Reason.WRONG_TYPE)))
+    duplicates = F.when(_has_duplicates(value, fields), F.array(reason(Reason.DUPLICATE_KEY)))
+    surrogate = F.when(_has_lone_surrogate(value), F.array(reason(Reason.NOT_UTF8)))
+    unnamed = F.when(F.col("_mistyped") & ~_any_code(), F.array(reason(Reason.WRONG_TYPE)))
     return F.concat(*(F.coalesce(some, F.array()) for some in (duplicates, surrogate, unnamed)))
 
 
@@ -103,11 +103,11 @@ def _of_columns(fields: StructType, entity: Entity) -> Column:
     )
     wrong = F.filter(paired, lambda pair: pair["code"].isNotNull())
 
-    def reason(pair: Column) -> Column:
+    def told(pair: Column) -> Column:
         name, got = pair["field"]["name"], _got(pair["field"])
-        return _reason(pair["code"], column=name, expected=pair["kind"], got=got)
+        return reason(pair["code"], column=name, expected=pair["kind"], got=got)
 
-    return F.transform(wrong, reason)
+    return F.transform(wrong, told)
 
 
 def _fields(fields: StructType) -> Column:
@@ -229,7 +229,7 @@ def _got(field: Column) -> Column:
     """The field as JSON text: text in quotes, so that "10" and 10 can be told apart."""
     token, kind = field["token"], wire.kind_of(field["token"])
     infinite = wire.is_infinite(token.cast("string"), kind)
-    return _short(
+    return short(
         F.when(kind == "STRING", F.to_json(token))
         .when(infinite, "a number beyond the range of DOUBLE")
         .when(kind.rlike(r"^DECIMAL\(\d+,[1-9]"), F.to_json(token))  # its text went through DOUBLE
@@ -246,22 +246,23 @@ def _expected(field: StructField, entity: Entity) -> str:
     return kind if field.nullable else f"{kind} NOT NULL"
 
 
-def _reason(
+def reason(
     code: Reason | Column,
     *,
+    rule: Column | None = None,
     column: Column | None = None,
     expected: Column | None = None,
     got: Column | None = None,
 ) -> Column:
+    """Return one reason, as `quarantine.reasons` has them; what is not given is NULL."""
     none = F.lit(None).cast("string")
+    said = {"rule": rule, "column": column, "expected": expected, "got": got}
     return F.struct(
         (F.lit(str(code)) if isinstance(code, Reason) else code).alias("code"),
-        none.alias("rule"),
-        (none if column is None else column).alias("column"),
-        (none if expected is None else expected).alias("expected"),
-        (none if got is None else got).alias("got"),
+        *((none if value is None else value).alias(name) for name, value in said.items()),
     )
 
 
-def _short(text: Column) -> Column:
+def short(text: Column) -> Column:
+    """Return *text* as it stands in `got`: its first 200 characters."""
     return F.substring(text, 1, GOT_CHARACTERS)

@@ -14,6 +14,7 @@ from pyspark.sql import functions as F
 from bronze import table as bronze_table
 from bronze.landing import land
 from lakehouse import owner, pipeline, streams
+from lakehouse.audit.records import stream_metadata
 from lakehouse.entities import Entity, from_contents
 from lakehouse.run import Run
 from silver.parse import parse
@@ -110,9 +111,17 @@ def plant(
     spark: SparkSession, lake: Lake, of: Entity, values: Sequence[Value | Sent], first: int = 0
 ) -> None:
     """Append *values* to the bronze table of an entity, in one commit, as its stream would."""
-    bronze_table.prepare(spark, of, lake, TOPIC_ID)
-    rows = landed(spark, values, of.topic, first)
-    rows.coalesce(1).write.format("delta").mode("append").save(lake.table("bronze", of.name).path)
+    table = lake.table("bronze", of.name)
+    if not table.exists(spark):
+        bronze_table.prepare(spark, of, lake, TOPIC_ID)
+    # A file holds one Kafka partition, and each commit is a batch of one checkpoint.
+    rows = landed(spark, values, of.topic, first).repartition(4, "partition")
+    marks = {
+        "txnAppId": "planted",
+        "txnVersion": str(table.transactions(spark).get("planted", -1) + 1),
+        "userMetadata": stream_metadata(table.name, "planted", of.topic, TOPIC_ID),
+    }
+    rows.write.format("delta").mode("append").options(**marks).save(table.path)
 
 
 def run_once(spark: SparkSession, config: Config, entities: Sequence[Entity], *layers: str) -> Run:

@@ -51,10 +51,35 @@ class Rows:
 
 
 @dataclass(frozen=True)
+class Verdict:
+    """What a batch's rows said of one expectation, in Great Expectations' own words.
+
+    `rows` are those that its row_condition selects, `judged` those of them it does not leave out
+    for a NULL, `unexpected` those that do not meet it; `success` is GX's.
+    """
+
+    severity: str
+    success: bool
+    rows: int
+    judged: int
+    unexpected: int
+
+
+@dataclass(frozen=True)
+class Expectations:
+    """What a batch's rows said of a suite, which its fingerprint names; `rules` by name."""
+
+    suite: str
+    success: bool
+    rules: dict[str, Verdict]
+
+
+@dataclass(frozen=True)
 class Record:
     """What a commit of silver or quarantine says about itself.
 
-    `source_from` and `source_to` are the Delta source's offsets before and after the batch.
+    `source_from` and `source_to` are the Delta source's offsets before and after the batch; `at`
+    is when the batch began.
     """
 
     stream: str
@@ -66,6 +91,8 @@ class Record:
     ranges: tuple[Range, ...]
     rows: Rows
     rules: str
+    at: str
+    expectations: Expectations | None = None
     code: str = __version__
     v: int = VERSION
 
@@ -83,7 +110,10 @@ class Record:
     def from_json(cls, text: str) -> Record:
         """Return the record that a commit holds."""
         facts = json.loads(text)
-        source = facts.pop("source")
+        source, said = facts.pop("source"), facts.get("expectations")
+        if said is not None:
+            rules = {name: Verdict(**one) for name, one in said["rules"].items()}
+            facts["expectations"] = Expectations(said["suite"], said["success"], rules)
         return cls(
             **{
                 **facts,

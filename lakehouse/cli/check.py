@@ -13,8 +13,9 @@ from lakehouse.cli.output import json_option, show
 def check(ctx: click.Context, *, as_json: bool) -> None:
     """Validate the whole configuration; needs no Kafka and writes nothing.
 
-    Settings, Kafka and Spark options, every entity's schema, keys and derived columns: the last
-    are analysed in a local Spark session, so an unknown column in an expression is found.
+    Settings, Kafka and Spark options, every entity's schema, keys, derived columns and
+    expectations: the last two are analysed in a local Spark session, so an unknown column in an
+    expression is found.
     """
     from lakehouse import entities, log
     from lakehouse.config import load
@@ -24,6 +25,7 @@ def check(ctx: click.Context, *, as_json: bool) -> None:
     chosen = entities.load_all(ctx.obj["conf"])
 
     from lakehouse import kafka, schemas, session
+    from lakehouse.audit import expectations
 
     kafka.client_options(config.kafka)
     spark = session.start(
@@ -31,6 +33,7 @@ def check(ctx: click.Context, *, as_json: bool) -> None:
     )
     try:
         columns = {entity.name: schemas.columns(spark, entity) for entity in chosen}
+        rules = {entity.name: expectations.check(spark, entity) for entity in chosen}
     finally:
         session.stop(spark)
     facts = [
@@ -40,6 +43,7 @@ def check(ctx: click.Context, *, as_json: bool) -> None:
             "keys": entity.keys,
             "columns": len(columns[entity.name]),
             "derived": sorted(entity.derived),
+            "expectations": len(rules[entity.name]),
             "rules": entity.fingerprint,
         }
         for entity in chosen
@@ -47,7 +51,7 @@ def check(ctx: click.Context, *, as_json: bool) -> None:
     lines = [
         f"{entity.name}: topic {entity.topic}, key {', '.join(entity.keys)}, "
         f"{len(columns[entity.name])} columns of which {len(entity.derived)} derived, "
-        f"rules {entity.fingerprint}"
+        f"{len(rules[entity.name])} expectations, rules {entity.fingerprint}"
         for entity in chosen
     ]
     show(

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
+from lakehouse import tables
 from lakehouse.errors import ProofError
-from lakehouse.proof.fates import Fate, Proof, frame, prove
+from lakehouse.proof.fates import Fate, Proof, prove
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +47,8 @@ def account(
     spark: SparkSession, entity: Entity, lake: Lake, produced: Sequence[tuple[int, int]]
 ) -> Account:
     """Return the account of *produced*, the (partition, offset) of each confirmed message."""
-    sent = frame(spark, produced, "partition int, offset long")
+    rows = [{"partition": partition, "offset": offset} for partition, offset in produced]
+    sent = tables.frame(spark, rows, "partition INT, offset LONG")
     bronze = lake.table("bronze", entity.name).read(spark).select("partition", "offset")
     on = ["partition", "offset"]
     both = sent.withColumn("sent", F.lit(1)).join(bronze.withColumn("landed", F.lit(1)), on, "full")

@@ -11,6 +11,8 @@ from lakehouse import entities
 from lakehouse.errors import ProofError
 from lakehouse.proof.account import account, demand
 from lakehouse.proof.fates import Fate, fates, prove
+from lakehouse.proof.judged import judge
+from lakehouse.proof.view import view
 from lakehouse.run import Run
 from tests.conftest import CONF, settings_for
 from tests.messages import plant, rows, run_once
@@ -59,7 +61,8 @@ def behind_its_back(spark: SparkSession, lake: Lake, layer: str, sql: str) -> No
 
 
 def test_each_message_has_its_fate(spark: SparkSession, matches: Entity, lake: Lake) -> None:
-    found = {row["offset"]: row["fate"] for row in fates(spark, matches, lake).collect()}
+    seen = view(spark, matches.name, lake)
+    found = {row["offset"]: row["fate"] for row in fates(seen, judge(seen)).collect()}
     expected = ["superseded", "current", "quarantined", "superseded", "current", "quarantined"]
     assert [found[offset] for offset in range(6)] == expected
     proof = prove(spark, matches, lake)

@@ -141,7 +141,7 @@ def test_the_settings_of_a_commit_never_outlive_it(
     silver(spark, config, matches, [match("a", 1)])
     assert [spark.conf.get(name, None) for name in names] == [None] * 3
     made_up = records.Record(
-        "s", "r", "c", 1, None, "{}", (), records.Rows(0, 0, 0), matches.fingerprint
+        "s", "r", "c", 1, None, "{}", (), records.Rows(0, 0, 0), matches.fingerprint, "now"
     )
     with pytest.raises(ZeroDivisionError), records.recorded(spark, made_up):
         raise ZeroDivisionError

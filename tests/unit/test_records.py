@@ -8,7 +8,15 @@ from dataclasses import replace
 import pytest
 
 from lakehouse import __version__
-from lakehouse.audit.records import VERSION, Range, Record, Rows, stream_metadata
+from lakehouse.audit.records import (
+    VERSION,
+    Expectations,
+    Range,
+    Record,
+    Rows,
+    Verdict,
+    stream_metadata,
+)
 
 FIRST = '{"sourceVersion":1,"reservoirId":"a-b","reservoirVersion":0,"index":-1}'
 LAST = '{"sourceVersion":1,"reservoirId":"a-b","reservoirVersion":3,"index":0}'
@@ -22,8 +30,14 @@ RECORD = Record(
     ranges=(Range("t", "id", 0, 5, 9, 4), Range("t", None, 1, 0, 0, 1)),
     rows=Rows(read=5, valid=3, quarantined=2, reasons={"not_json": 1, "wrong_type": 2}),
     rules="0123456789abcdef",
+    at="2026-01-31T10:00:00+00:00",
+    expectations=Expectations(
+        "fedcba9876543210", success=False, rules={"towers": Verdict("critical", False, 5, 4, 1)}
+    ),
 )
-EMPTY = replace(RECORD, batch_id=0, source_from=None, ranges=(), rows=Rows(0, 0, 0))
+EMPTY = replace(
+    RECORD, batch_id=0, source_from=None, ranges=(), rows=Rows(0, 0, 0), expectations=None
+)
 
 
 def test_a_record_has_the_published_shape() -> None:
@@ -48,6 +62,20 @@ def test_a_record_has_the_published_shape() -> None:
             "reasons": {"not_json": 1, "wrong_type": 2},
         },
         "rules": "0123456789abcdef",
+        "at": "2026-01-31T10:00:00+00:00",
+        "expectations": {
+            "suite": "fedcba9876543210",
+            "success": False,
+            "rules": {
+                "towers": {
+                    "severity": "critical",
+                    "success": False,
+                    "rows": 5,
+                    "judged": 4,
+                    "unexpected": 1,
+                }
+            },
+        },
         "code": __version__,
     }
 

@@ -1,0 +1,131 @@
+"""What one commit of a Delta table says, read from its file in the log. Needs no engine.
+
+The format is that of the Delta protocol: one JSON action a line.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from lakehouse.audit.records import Range
+
+
+@dataclass(frozen=True)
+class Planned:
+    """The Kafka offsets that a bronze batch was planned to take of a partition, `end` excluded."""
+
+    topic: str
+    partition: int
+    start: int | None
+    end: int
+
+
+@dataclass(frozen=True)
+class Commit:
+    """One commit of a table.
+
+    `checkpoint` and `batch_id` are the transaction by which a batch's commit is found. `ranges`
+    are the positions it holds: of silver and quarantine as its record says, of bronze as the
+    statistics of its files say; empty where those do not tell. `rows_added` is the number of rows
+    in the files that it added. `planned` and `started` are of the checkpoint: bronze's only.
+    """
+
+    version: int
+    at: datetime
+    operation: str
+    data_change: bool
+    rows_added: int | None
+    checkpoint: str | None = None
+    batch_id: int | None = None
+    started: datetime | None = None
+    ranges: tuple[Range, ...] = ()
+    planned: tuple[Planned, ...] = ()
+    metrics: dict[str, str] = field(default_factory=dict)
+    record: str | None = None
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the record in its `userMetadata` says; nothing where there is none of ours."""
+        try:
+            said = json.loads(self.record or "{}")
+        except ValueError:
+            return {}
+        return said if isinstance(said, dict) else {}
+
+    def to_row(self) -> dict[str, Any]:
+        """Return the commit as a row of the trail, in values that JSON has."""
+        row = asdict(self)
+        row["at"] = self.at.isoformat()
+        row["started"] = self.started and self.started.isoformat()
+        return row
+
+    @classmethod
+    def from_row(cls, row: dict[str, Any]) -> Commit:
+        """Return the commit that a row of the trail tells of."""
+        times = {name: row[name] and _utc(row[name]) for name in ("at", "started")}
+        ranges = tuple(Range(**one) for one in row["ranges"])
+        planned = tuple(Planned(**one) for one in row["planned"])
+        more = {"ranges": ranges, "planned": planned, "metrics": dict(row["metrics"])}
+        return cls(**{**row, **times, **more})
+
+
+def read(text: str, version: int) -> Commit:
+    """Return the commit whose file in the log holds *text*."""
+    actions = [json.loads(line) for line in text.splitlines() if line]
+    info: dict[str, Any] = next((a["commitInfo"] for a in actions if "commitInfo" in a), {})
+    transaction = next((a["txn"] for a in actions if "txn" in a), None)
+    added = [a["add"] for a in actions if "add" in a]
+    removed = [a["remove"] for a in actions if "remove" in a]
+    record = info.get("userMetadata")
+    facts = Commit(0, datetime.now(UTC), "", False, None, record=record).facts
+    source = facts.get("source") or {}
+    ranges = [Range(**one) for one in source.get("ranges", ())] or _ranges(added, facts)
+    at = info.get("inCommitTimestamp") or info.get("timestamp") or 0
+    return Commit(
+        version=version,
+        at=datetime.fromtimestamp(at / 1000, UTC),
+        operation=str(info.get("operation", "")),
+        data_change=any(file.get("dataChange", True) for file in (*added, *removed)),
+        rows_added=_rows(added),
+        checkpoint=transaction and str(transaction["appId"]),
+        batch_id=transaction and int(transaction["version"]),
+        started=datetime.fromisoformat(facts["at"]) if facts.get("at") else None,
+        ranges=tuple(sorted(ranges, key=lambda r: (r.topic, r.topic_id or "", r.partition))),
+        metrics={str(k): str(v) for k, v in (info.get("operationMetrics") or {}).items()},
+        record=record,
+    )
+
+
+def _rows(added: list[dict[str, Any]]) -> int | None:
+    stats = [json.loads(file["stats"]) for file in added if file.get("stats")]
+    return sum(int(one["numRecords"]) for one in stats) if len(stats) == len(added) else None
+
+
+def _ranges(added: list[dict[str, Any]], facts: dict[str, Any]) -> list[Range]:
+    """Return the positions in bronze's *added* files, of which each holds one Kafka partition."""
+    found: dict[tuple[str, int], Range] = {}
+    for file in added:
+        stats = json.loads(file.get("stats") or "{}")
+        low, high = stats.get("minValues") or {}, stats.get("maxValues") or {}
+        place = (low.get("topic"), low.get("partition"))
+        if None in place or "offset" not in low or place != (high["topic"], high["partition"]):
+            return []
+        one = Range(
+            *(place[0], facts.get("topic_id"), place[1]),
+            *(low["offset"], high["offset"], int(stats["numRecords"])),
+        )
+        found[place] = _joined(found[place], one) if place in found else one
+    return list(found.values())
+
+
+def _joined(one: Range, other: Range) -> Range:
+    low, high = min(one.min, other.min), max(one.max, other.max)
+    return Range(one.topic, one.topic_id, one.partition, low, high, one.count + other.count)
+
+
+def _utc(value: str | datetime) -> datetime:
+    at = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return at if at.tzinfo else at.replace(tzinfo=UTC)

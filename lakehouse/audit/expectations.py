@@ -1,0 +1,266 @@
+"""Rules of rows as Spark columns, made by Great Expectations' own engine, and its results.
+
+GX would run several Spark jobs for each suite and batch. Instead its engine is asked once for the
+condition of each expectation, on an empty frame of the entity's columns. The conditions become
+part of the parse, the rows are counted with all else that is counted of a batch, and from these
+counts GX's own `metrics_validate` makes the results, without a Spark job.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache, reduce
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from pyspark.errors import PySparkException
+from pyspark.sql import functions as F
+from pyspark.sql.types import StructField, StructType, TimestampType
+
+from lakehouse import schemas
+from lakehouse.audit import suites
+from lakehouse.audit.records import Expectations, Verdict
+from lakehouse.errors import ConfigError
+from lakehouse.tables import quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from great_expectations.core.expectation_validation_result import ExpectationValidationResult
+    from great_expectations.execution_engine.sparkdf_execution_engine import (
+        SparkDFExecutionEngine,
+    )
+    from great_expectations.validator.metric_configuration import MetricConfiguration
+    from pyspark.sql import Column, DataFrame, SparkSession
+
+    from lakehouse.audit.suites import Rule
+    from lakehouse.entities import Entity
+
+# Counts and percentages, and no sample of values: those stay in the tables.
+FORMAT = {"result_format": {"result_format": "BASIC", "partial_unexpected_count": 0}}
+FRAME = "rows"
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A rule of rows as columns over the entity's own.
+
+    `among`: the rows that its row_condition selects. `judged`: those of them that it does not leave
+    out for a NULL. `unmet`: those that it does not expect. None of them is ever NULL. `columns` are
+    all that it looks at.
+    """
+
+    rule: Rule
+    among: Column
+    judged: Column
+    unmet: Column
+    columns: tuple[str, ...]
+    expected: str
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What was counted for a rule: rows among which, of those judged, and not as expected."""
+
+    rows: int
+    judged: int
+    unmet: int
+
+
+def conditions(spark: SparkSession, entity: Entity) -> tuple[Condition, ...]:
+    """Return the rules of rows of *entity*'s suite as columns, in the suite's order.
+
+    They may name the entity's columns, and `_timestamp` and `_landed_at` of the message.
+
+    Raises:
+        ConfigError: BAD_SUITE, or BAD_EXPECTATION for one that GX or Spark cannot apply.
+    """
+    if suites.FILE not in entity.contents:
+        return ()
+    return _conditions(entity, spark.sparkContext.applicationId)
+
+
+def check(spark: SparkSession, entity: Entity) -> tuple[Rule, ...]:
+    """Return every rule of *entity*'s suite, those of rows proven to be columns.
+
+    Raises:
+        ConfigError: as `conditions`.
+    """
+    conditions(spark, entity)
+    return suites.rules(entity, tuple(schemas.columns(spark, entity).fieldNames()))
+
+
+def results(of: Sequence[Condition], tallies: Iterable[Tally]) -> list[ExpectationValidationResult]:
+    """Return GX's own result for each condition, made by GX from its tally."""
+    found = []
+    for condition, tally in zip(of, tallies, strict=True):
+        expectation = condition.rule.expectation
+        needed = expectation.get_validation_dependencies(runtime_configuration=dict(FORMAT))
+        metrics = {
+            configuration.id: _metric(name, expectation, tally)
+            for name, configuration in needed.metric_configurations.items()
+        }
+        found.append(expectation.metrics_validate(metrics, dict(FORMAT)))
+    return found
+
+
+def verdict(suite: str, of: Sequence[Condition], tallies: Sequence[Tally]) -> Expectations:
+    """Return what a commit record says of *suite*, from GX's results."""
+    told = {
+        condition.rule.name: Verdict(
+            condition.rule.severity, bool(result.success), tally.rows, tally.judged, tally.unmet
+        )
+        for condition, tally, result in zip(of, tallies, results(of, tallies), strict=True)
+    }
+    return Expectations(suite, all(one.success for one in told.values()), told)
+
+
+def _metric(name: str, expectation: Any, tally: Tally) -> Any:
+    """Return the value of the metric *name*, one of those a map expectation asks for."""
+    own = getattr(expectation, "map_metric", None) or "unexpected_rows_query"
+    values = {
+        "table.row_count": tally.rows,
+        "column_values.nonnull.unexpected_count": tally.rows - tally.judged,
+        f"{own}.unexpected_count": tally.unmet,
+        f"{own}.row_count": tally.unmet,
+        f"{own}.filtered_row_count": tally.judged,
+        f"{own}.unexpected_values": [],
+        f"{own}.table": [],
+    }
+    return values[name]
+
+
+@lru_cache(maxsize=32)
+def _conditions(entity: Entity, application: str) -> tuple[Condition, ...]:  # noqa: ARG001 - part of the key
+    from pyspark.sql import SparkSession
+
+    spark = SparkSession.active()
+    columns = schemas.columns(spark, entity)
+    rules = [rule for rule in suites.rules(entity, tuple(columns.fieldNames())) if rule.by_row]
+    moments = [StructField(name, TimestampType()) for name in suites.MOMENTS]
+    empty = spark.createDataFrame([], StructType([*columns, *moments]))
+    engine = _engine(empty) if rules else None
+    return tuple(
+        _condition(engine, rule, empty, f"{entity.source}/{suites.FILE}") for rule in rules
+    )
+
+
+def _condition(engine: Any, rule: Rule, empty: DataFrame, file: str) -> Condition:
+    spark = empty.sparkSession
+    try:
+        made = _from_sql(engine, rule) if rule.where else _from_metric(engine, rule)
+        unusable = (schemas.unusable(spark, empty, one) for one in made)
+        reason = next((said for said in unusable if said), None)
+    except (PySparkException, _Refused) as error:
+        reason = str(error).strip().partition("\n")[0]
+    if reason:
+        raise ConfigError(
+            "BAD_EXPECTATION",
+            file=file,
+            expectation=rule.type,
+            number=rule.number,
+            reason=reason,
+        )
+    among, judged, unexpected = (F.coalesce(one, F.lit(False)) for one in made)
+    named = rule.columns or schemas.references(empty.select(made[-1]))
+    return Condition(
+        rule, among, among & judged, among & judged & unexpected, named, _expected(rule)
+    )
+
+
+class _Refused(Exception):  # noqa: N818 - never leaves this module
+    """Raised where GX resolves a metric to an error."""
+
+
+def _engine(empty: DataFrame) -> SparkDFExecutionEngine:
+    """Return GX's Spark engine over *empty*; `persist=False`, or it would cache every frame."""
+    suites.load_gx()
+    from great_expectations.execution_engine.sparkdf_execution_engine import (
+        SparkDFExecutionEngine,
+    )
+
+    engine = SparkDFExecutionEngine(persist=False)
+    engine.load_batch_data(FRAME, empty)
+    return engine
+
+
+def _from_metric(engine: SparkDFExecutionEngine, rule: Rule) -> tuple[Column, Column, Column]:
+    """Return which rows a map expectation is among, judges and does not expect."""
+    expectation: Any = rule.expectation
+    needed = expectation.get_validation_dependencies(engine, dict(FORMAT)).metric_configurations
+    counted = needed[f"{expectation.map_metric}.unexpected_count"]
+    unexpected = _resolve(engine, f"{expectation.map_metric}.condition", counted)
+    among = _domain(engine, needed["table.row_count"].metric_domain_kwargs)
+    domain = counted.metric_domain_kwargs
+    if "column" in domain:
+        judged = F.col(quoted(domain["column"])).isNotNull()
+        # Of these two alone GX does not leave out what is NULL.
+        if expectation.map_metric in {"column_values.nonnull", "column_values.null"}:
+            judged = F.lit(True)
+        return among, judged, unexpected
+    return among, _domain(engine, domain), unexpected
+
+
+def _from_sql(engine: SparkDFExecutionEngine, rule: Rule) -> tuple[Column, Column, Column]:
+    """Return the same for `SELECT * FROM {batch} WHERE ...`, which selects what is not expected."""
+    (needed, *_) = rule.expectation.get_validation_dependencies(
+        engine, dict(FORMAT)
+    ).metric_configurations.values()
+    return _domain(engine, needed.metric_domain_kwargs), F.lit(True), F.expr(str(rule.where))
+
+
+def _resolve(engine: SparkDFExecutionEngine, metric: str, like: MetricConfiguration) -> Column:
+    """Return the column that *engine* makes of the condition *metric*."""
+    from great_expectations.validator.metric_configuration import MetricConfiguration
+    from great_expectations.validator.validation_graph import ValidationGraph
+
+    wanted = MetricConfiguration(metric, like.metric_domain_kwargs, like.metric_value_kwargs)
+    graph = ValidationGraph(execution_engine=engine)
+    graph.build_metric_dependency_graph(metric_configuration=wanted, runtime_configuration={})
+    resolved, failed = graph.resolve(
+        runtime_configuration={}, min_graph_edges_pbar_enable=0, show_progress_bars=False
+    )
+    if wanted.id not in resolved:
+        info: Any = next(iter(failed.values()), {})
+        first = next(iter(info.get("exception_info") or ()), None)
+        raise _Refused(getattr(first, "exception_message", None) or f"GX has no {metric} for Spark")
+    condition: Column = resolved[wanted.id][0]
+    return condition
+
+
+class _Filters:
+    """Stands for a frame and keeps what it is filtered by, so that GX says which rows it takes."""
+
+    def __init__(self, schema: StructType) -> None:
+        self.schema = schema
+        self.conditions: list[Column] = []
+
+    def filter(self, condition: Column | str) -> _Filters:
+        """Keep *condition*."""
+        self.conditions.append(F.expr(condition) if isinstance(condition, str) else condition)
+        return self
+
+
+def _domain(engine: SparkDFExecutionEngine, domain: dict[str, Any]) -> Column:
+    """Return the condition by which *engine* selects the rows of *domain*."""
+    frames: dict[str, Any] = engine.batch_manager.batch_data_cache
+    filters = _Filters(frames[FRAME].dataframe.schema)
+    frames["filters"] = SimpleNamespace(dataframe=filters)
+    engine.get_domain_records({**domain, "batch_id": "filters"})
+    del frames["filters"]
+    return reduce(lambda one, other: one & other, filters.conditions, F.lit(True))
+
+
+def _expected(rule: Rule) -> str:
+    """Return what the rule expects, in GX's own words."""
+    if rule.where:
+        return f"not ({rule.where})"
+    plain = rule.expectation.copy(update={"description": None, "rendered_content": None})
+    plain.render()
+    shown = next(iter(plain.rendered_content or ()), None)
+    if shown is None or not shown.value.template:
+        return rule.type
+    text = shown.value.template
+    for name, param in sorted((shown.value.params or {}).items(), key=lambda p: -len(p[0])):
+        text = text.replace(f"${name}", str(param["value"]))
+    return str(text)

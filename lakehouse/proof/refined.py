@@ -1,0 +1,187 @@
+"""Silver and quarantine against the messages they came from, and against their commits."""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass
+from functools import reduce
+from typing import TYPE_CHECKING, Any
+
+from pyspark.sql import functions as F
+from pyspark.sql.types import ArrayType, MapType, StructType
+
+from lakehouse.audit.expectations import conditions, verdict
+from lakehouse.audit.records import Record
+from lakehouse.proof.view import POSITION, held, span
+from lakehouse.schemas import schema
+from lakehouse.tables import BRONZE, quoted
+from silver.counts import PARTITION, figures, summed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pyspark.sql import Column, DataFrame
+    from pyspark.sql.types import DataType
+
+    from lakehouse.audit.commits import Commit
+    from lakehouse.proof.judged import Judged
+    from lakehouse.proof.view import View
+    from silver.counts import Counts
+
+EXAMPLES = 5
+
+
+def record_differences(seen: View, judged: Sequence[Judged]) -> Iterator[str]:
+    """Say how the records of silver and quarantine differ from their rows, counted again."""
+    batches = {one.version: one for one in seen.commits["silver"] if one.facts.get("stream")}
+    again = _recount(seen, judged)
+    refused = _by_batch(seen.commits["quarantine"])
+    name = f"silver.{seen.entity}"
+    for version, commit in batches.items():
+        record = _record(commit)
+        if record is None:
+            yield f"{name} version {version}: its record cannot be read"
+            continue
+        found = again.get(version)
+        if found is not None and record.expectations is not None:
+            under, counts = found
+            told = verdict(record.expectations.suite, conditions(seen.spark, under), counts.tallies)
+            yield from _unlike(f"{name} version {version}: expectations", record.expectations, told)
+            if under.suite != record.expectations.suite:
+                yield f"{name} version {version}: the suite of its rules is {under.suite}"
+        counted = found[1] if found else summed([], 0)
+        yield from _unlike(f"{name} version {version}: rows", record.rows, counted.rows)
+        yield from _unlike(f"{name} version {version}: ranges", record.ranges, counted.ranges)
+        yield from _of_quarantine(
+            seen, record, refused.pop((commit.checkpoint, commit.batch_id), [])
+        )
+    last = max((one.batch_id or 0 for one in batches.values()), default=-1)
+    for (_, batch_id), commits in refused.items():
+        # One that silver has yet to finish is not looked at.
+        if batch_id is not None and batch_id <= last:
+            yield f"quarantine.{seen.entity} version {commits[0].version}: silver has no such batch"
+
+
+def _recount(seen: View, judged: Sequence[Judged]) -> dict[int, tuple[Any, Counts]]:
+    """Return the counts of each silver version's messages, judged again, with their entity."""
+    found: dict[int, tuple[Any, Counts]] = {}
+    for one in judged:
+        rules = conditions(seen.spark, one.entity)
+        placed = held(one.rows, seen.consumed, span(seen.commits["silver"]), "_")
+        rows = placed.groupBy("_version", *PARTITION).agg(*figures(rules)).collect()
+        for version in {row["_version"] for row in rows}:
+            own = [row for row in rows if row["_version"] == version]
+            found[version] = (one.entity, summed(own, len(rules)))
+    return found
+
+
+def _by_batch(commits: Sequence[Commit]) -> dict[tuple[str | None, int | None], list[Commit]]:
+    found: dict[tuple[str | None, int | None], list[Commit]] = {}
+    for one in commits:
+        if one.facts.get("stream"):
+            found.setdefault((one.checkpoint, one.batch_id), []).append(one)
+    return found
+
+
+def _of_quarantine(seen: View, record: Record, commits: Sequence[Commit]) -> Iterator[str]:
+    """Say how the batch's commit of quarantine differs from that of silver."""
+    where = f"quarantine.{seen.entity} batch {record.batch_id}"
+    if len(commits) != (1 if record.rows.quarantined else 0):
+        yield f"{where}: {record.rows.quarantined} rows refused, and {len(commits)} commits"
+    for commit in commits:
+        own = _record(commit)
+        if own is None:
+            yield f"{where}: the record of version {commit.version} cannot be read"
+            continue
+        for part in ("rows", "ranges", "source_from", "source_to", "expectations", "rules"):
+            yield from _unlike(f"{where}: {part}", getattr(own, part), getattr(record, part))
+        if commit.rows_added not in (None, record.rows.quarantined):
+            yield f"{where}: {commit.rows_added} rows added, {record.rows.quarantined} refused"
+
+
+def _unlike(what: str, said: Any, found: Any) -> Iterator[str]:
+    """Say in which parts, each by its name, *said* differs from *found*."""
+    if is_dataclass(said) and type(said) is type(found):
+        for part in fields(said):
+            yield from _unlike(
+                f"{what}.{part.name}", getattr(said, part.name), getattr(found, part.name)
+            )
+    elif isinstance(said, dict) and isinstance(found, dict):
+        for key in sorted({*said, *found}):
+            yield from _unlike(f"{what}.{key}", said.get(key), found.get(key))
+    elif isinstance(said, tuple) and isinstance(found, tuple) and len(said) == len(found):
+        for number, (one, other) in enumerate(zip(said, found, strict=True)):
+            yield from _unlike(f"{what}[{number}]", one, other)
+    elif said != found:
+        yield f"{what} is said to be {said}, and is {found}"
+
+
+def _record(commit: Commit) -> Record | None:
+    try:
+        return Record.from_json(commit.record or "")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def row_differences(seen: View, judged: Sequence[Judged]) -> Iterator[str]:
+    """Say which rows of silver and quarantine are not what their messages make, and in what."""
+    rules = {commit.version: commit for commit in seen.commits["silver"]}
+    batches = {(one.checkpoint, one.batch_id): one.facts.get("rules") for one in rules.values()}
+    for one in judged:
+        valid = one.rows.where(F.size("_reasons") == 0)
+        names = [*schema(one.entity).fieldNames(), *one.entity.derived, "_timestamp"]
+        yield from _unequal(f"silver.{seen.entity}", valid, seen.silver, names, prefix="_")
+        corrupt = one.rows.where(F.size("_reasons") > 0).select("_message.*", "_reasons")
+        corrupt = corrupt.withColumnRenamed("_reasons", "reasons")
+        kept = [*BRONZE.fieldNames(), "reasons"]
+        yield from _unequal(f"quarantine.{seen.entity}", corrupt, seen.refused, kept, prefix="")
+    for layer, rows in (("silver", seen.silver), ("quarantine", seen.refused)):
+        marks = rows.groupBy("_checkpoint", "_batch_id", "_rules").count().collect()
+        for mark in marks:
+            if batches.get((mark["_checkpoint"], mark["_batch_id"]), "") != mark["_rules"]:
+                yield (
+                    f"{layer}.{seen.entity}: {mark['count']} rows say batch {mark['_batch_id']} "
+                    f"under rules {mark['_rules']}, which no commit of silver does"
+                )
+
+
+def _unequal(
+    name: str, made: DataFrame, rows: DataFrame, columns: Sequence[str], *, prefix: str
+) -> Iterator[str]:
+    """Say which *rows* differ from those *made* of the message at the same position."""
+    same = reduce(
+        lambda a, b: a & b,
+        (F.col(f"m.{prefix}{p}").eqNullSafe(F.col(f"r.{prefix}{p}")) for p in POSITION),
+    )
+    types = {field.name: field.dataType for field in rows.schema}
+    differ = F.array_compact(
+        F.array(
+            *(
+                F.when(
+                    ~_plain(f"m.{quoted(c)}", types[c]).eqNullSafe(
+                        _plain(f"r.{quoted(c)}", types[c])
+                    ),
+                    F.lit(c),
+                )
+                for c in columns
+            )
+        )
+    )
+    joined = made.alias("m").join(rows.alias("r"), same)
+    place = F.concat_ws(":", *(F.col(f"r.{prefix}{p}") for p in ("topic", "partition", "offset")))
+    found = joined.select(place.alias("place"), differ.alias("differ")).where(F.size("differ") > 0)
+    for row in found.orderBy("place").limit(EXAMPLES).collect():
+        columns = ", ".join(row["differ"])
+        yield f"{name}: the row of {row['place']} is not its message's in {columns}"
+
+
+def _plain(name: str, kind: DataType) -> Column:
+    """Return the column in a form that Spark can compare: it compares no maps."""
+    return F.to_json(name) if _has_map(kind) else F.col(name)
+
+
+def _has_map(kind: DataType) -> bool:
+    if isinstance(kind, ArrayType):
+        return _has_map(kind.elementType)
+    if isinstance(kind, StructType):
+        return any(_has_map(field.dataType) for field in kind)
+    return isinstance(kind, MapType)
