@@ -13,20 +13,21 @@ if TYPE_CHECKING:
     from lakehouse.tables import Table
 
 
-def behind_kafka(progress: Any) -> int | None:
-    """Return the records between where a query with one Kafka source is and the topic's end.
+def behind_kafka(progress: Any) -> dict[str, int] | None:
+    """Return the records from where a query with one topic is to the end of each partition.
 
-    None where the source does not say, as in a run with `--once`.
+    None where the source does not say, as in a run with `--once`. Costs nothing: the progress
+    holds both ends.
     """
     source = json.loads(progress.sources[0].json)
     latest, end = source.get("latestOffset"), source.get("endOffset")
     if not latest or not end:
         return None
-    return sum(
-        int(position) - int(end.get(topic, {}).get(partition, 0))
+    return {
+        partition: int(position) - int(end.get(topic, {}).get(partition, 0))
         for topic, partitions in latest.items()
         for partition, position in partitions.items()
-    )
+    }
 
 
 class Tail:
@@ -41,20 +42,24 @@ class Tail:
         self._files: dict[int, list[int]] = {}
         self._next: int | None = None
 
-    def behind(self, progress: Any) -> int | None:
-        """Return the bronze rows after the end offset of a query with this table as its source."""
+    def behind(self, progress: Any) -> dict[str, int] | None:
+        """Return the bronze rows after the end offset of a query with this table as its source.
+
+        One figure, under "all": a commit does not say of which partitions its rows are.
+        """
         offset = json.loads(progress.sources[0].json).get("endOffset")
         if not offset:
             return None
         version, index = int(offset["reservoirVersion"]), int(offset["index"])
         self._follow(version)
         self._files = {v: rows for v, rows in self._files.items() if v >= version}
-        return sum(
+        left = sum(
             rows
             for v, files in self._files.items()
             for i, rows in enumerate(files)
             if v > version or i > index
         )
+        return {"all": left}
 
     def _follow(self, version: int) -> None:
         self._next = version if self._next is None else max(self._next, version)

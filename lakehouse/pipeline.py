@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import bronze.stream
 import silver.stream
-from lakehouse import lag, owner, session, streams
+from lakehouse import lag, metrics, owner, session, streams
 from lakehouse.health import Health
 
 if TYPE_CHECKING:
@@ -44,7 +44,8 @@ def run(run: Run, entities: Sequence[Entity], layers: Sequence[str], asked: Aske
         for phase in [[layer] for layer in layers] if run.once else [layers]:
             built, health = build(spark, run, entities, phase)
             try:
-                streams.run_all(spark, built, run, health, asked=asked)
+                with metrics.published(health, phase, run):
+                    streams.run_all(spark, built, run, health, asked=asked)
             finally:
                 spark.streams.removeListener(health)
 

@@ -117,6 +117,18 @@ class LogSettings(Settings):
     format: Literal["text", "json"] = "text"
 
 
+class MetricsSettings(Settings):
+    """Where Prometheus finds the metrics of a running stream."""
+
+    serve: bool = True
+    bronze_port: int = Field(default=0, ge=0, le=65535)
+    silver_port: int = Field(default=0, ge=0, le=65535)
+
+    def port(self, layer: str) -> int:
+        """Return the port of *layer*; 0 is any that is free."""
+        return {"bronze": self.bronze_port, "silver": self.silver_port}[layer]
+
+
 class Config(Settings):
     """Every setting of conf/lakehouse.toml."""
 
@@ -129,6 +141,7 @@ class Config(Settings):
     spark: SparkSettings = SparkSettings()
     jars: JarSettings = JarSettings()
     log: LogSettings = LogSettings()
+    metrics: MetricsSettings = MetricsSettings()
     folder: Path = Field(exclude=True)
 
     @model_validator(mode="after")

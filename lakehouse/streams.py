@@ -273,5 +273,5 @@ def _failure_of(stream: Stream) -> str:
 
 def _show(streams: Sequence[Stream], config: Config, health: Health) -> None:
     for stream in streams:
-        seen = asdict(health.streams[stream.name])
-        owner.show(config.state_dir, stream.name, **seen)
+        seen, _ = health.look(stream.name)
+        owner.show(config.state_dir, stream.name, **asdict(seen))

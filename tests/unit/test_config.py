@@ -95,6 +95,13 @@ def test_the_shipped_configuration_is_sound_in_every_environment() -> None:
     assert [config.load(CONF, name).folder for name in names] == [CONF] * len(names)
 
 
+def test_metrics_have_fixed_ports_in_production_and_any_elsewhere() -> None:
+    ports = {name: config.load(CONF, name).metrics.port for name in (None, "prod")}
+
+    assert (ports[None]("bronze"), ports[None]("silver")) == (0, 0)
+    assert (ports["prod"]("bronze"), ports["prod"]("silver")) == (9464, 9465)
+
+
 @pytest.mark.parametrize("path", WITH_DEFAULT, ids=dotted)
 def test_each_setting_in_the_file_is_the_default(path: tuple[str, ...]) -> None:
     section, name = path
@@ -266,6 +273,8 @@ def test_the_folder_is_no_setting(folder: Path) -> None:
         ("[spark]\ndriver_memory = '2'", "spark.driver_memory"),
         ("[log]\nlevel = 'loud'", "log.level"),
         ("[lake]\nroot = ''", "lake.root"),
+        ("[metrics]\nbronze_port = 65536", "metrics.bronze_port"),
+        ("[metrics]\nsilver_port = -1", "metrics.silver_port"),
         ("[kafka.options]\n'linger.ms' = 5", "kafka.options.linger.ms"),
         ("[kafka.options]\nclient.id = 'unquoted'", "kafka.options.client"),
         ("log = 'json'", "log"),
