@@ -24,9 +24,10 @@ if TYPE_CHECKING:
 Model = TypeVar("Model", bound="Settings")
 
 PREFIX = "LAKEHOUSE__"
-# What must never stand in a file, whichever client option it is for.
+# What must never stand in a file, whichever setting or client option it is.
 SECRET = re.compile(
-    r"passw|secret|jaas|credential|token|sasl_username|ssl\.key(store\.key)?$", re.IGNORECASE
+    r"passw|secret|jaas|credential|token|sasl_username|ssl\.key(store\.key)?$|^alarms\.urls$",
+    re.IGNORECASE,
 )
 
 
@@ -84,13 +85,12 @@ def validated(
         if first["type"] == "extra_forbidden":
             raise unknown_key(file, key, model) from error
         of_key = [name for name in origins or () if f"{name}.".startswith(f"{key}.")]
-        secret = SECRET.search(str(first["loc"][-1])) if first["loc"] else None
         raise ConfigError(
             "BAD_VALUE",
             file=origins[of_key[-1]] if origins and of_key else file,
             key=key or "the file",
             value="what it is"
-            if secret or isinstance(first["input"], dict)
+            if SECRET.search(key) or isinstance(first["input"], dict)
             else repr(first["input"]),
             reason=first["msg"].removeprefix("Value error, "),
         ) from error
@@ -145,7 +145,7 @@ def _refuse_unknown(file: str, layer: dict[str, Any]) -> None:
         section = key in known and any(other.startswith(f"{key}.") for other in known)
         if section and not isinstance(value, dict):
             raise ConfigError(
-                "BAD_VALUE", file=file, key=key, value=repr(value), reason="it is a section"
+                "BAD_VALUE", file=file, key=key, value="a value", reason="it is a section"
             )
         if not open_ended and key not in known:
             raise unknown_key(file, key, Config)
@@ -165,9 +165,11 @@ def _instead(key: str) -> str:
     """Return the setting from the environment that serves in place of the secret *key*."""
     if key.startswith("spark.options."):
         return key
-    secrets = [name for name in _keys(Config) if name.startswith("kafka.") and SECRET.search(name)]
-    name = f"kafka.{key.removeprefix('kafka.options.').removeprefix('kafka.').replace('.', '_')}"
-    return difflib.get_close_matches(name, secrets, n=1, cutoff=0.0)[0]
+    section, _, name = key.partition(".")
+    secrets = [setting for setting in _keys(Config) if SECRET.search(setting)]
+    own = [setting for setting in secrets if setting.startswith(f"{section}.")]
+    like = f"{section}.{name.removeprefix('options.').replace('.', '_')}"
+    return difflib.get_close_matches(like, own or secrets, n=1, cutoff=0.0)[0]
 
 
 def _keys(model: type[Settings], prefix: str = "") -> Iterator[str]:

@@ -98,7 +98,7 @@ def ask(state_dir: Path, stream: str, verb: str, **args: Any) -> Request:
     """Put a request before the owner of *stream* and return it."""
     by = f"pid {os.getpid()} on {socket.gethostname()}"
     request = Request(uuid.uuid4().hex, verb, args, by, _now())
-    _replace(state_dir / stream / "requests" / f"{request.id}.json", asdict(request))
+    replace(state_dir / stream / "requests" / f"{request.id}.json", asdict(request))
     return request
 
 
@@ -125,7 +125,7 @@ def claim(state_dir: Path, stream: str) -> Iterator[Request]:
 def answer(state_dir: Path, stream: str, request: Request, **facts: Any) -> None:
     """Answer *request*."""
     folder = state_dir / stream / "requests"
-    _replace(folder / f"{request.id}.answer.json", {"id": request.id, "at": _now(), **facts})
+    replace(folder / f"{request.id}.answer.json", {"id": request.id, "at": _now(), **facts})
     (folder / f"{request.id}.claimed.json").unlink(missing_ok=True)
 
 
@@ -177,7 +177,14 @@ def stop_all(state_dir: Path, streams: Sequence[str], *, seconds: float) -> list
 def show(state_dir: Path, stream: str, **facts: Any) -> None:
     """Replace the stream's status file."""
     status = {"v": VERSION, "stream": stream, "pid": os.getpid(), "at": _now(), **facts}
-    _replace(state_dir / stream / "status.json", status)
+    replace(state_dir / stream / "status.json", status)
+
+
+def replace(path: Path, facts: dict[str, Any]) -> None:
+    """Put *facts* in the file at *path*, as JSON: a reader finds the old or the new, whole."""
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    scratch.write_text(json.dumps(facts, default=str))
+    scratch.replace(path)
 
 
 def _lock(descriptor: int) -> bool:
@@ -220,12 +227,6 @@ def _clear(requests: Path) -> None:
     """Forget what was asked of an owner that is gone: nobody waits for it any more."""
     for path in requests.glob("*.json"):
         path.unlink(missing_ok=True)
-
-
-def _replace(path: Path, facts: dict[str, Any]) -> None:
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    scratch.write_text(json.dumps(facts, default=str))
-    scratch.replace(path)
 
 
 def _now() -> str:

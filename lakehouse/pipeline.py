@@ -38,6 +38,7 @@ def run(run: Run, entities: Sequence[Entity], layers: Sequence[str], asked: Aske
         locks = [stack.enter_context(owner.owning(config.state_dir, name)) for name in names]
         if asked():
             return
+        stack.enter_context(run.alarms)
         spark = session.start(config, log=config.state_dir / "spark.log", inherit=locks)
         stack.callback(session.stop, spark)
         asked.listen()

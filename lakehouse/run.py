@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from lakehouse.alarms import Alarms
 from lakehouse.tables import Lake
 
 if TYPE_CHECKING:
@@ -24,6 +26,11 @@ class Run:
     def lake(self) -> Lake:
         """The lake that the configuration names."""
         return Lake(self.config.lake.location, self.config.lake.time_travel)
+
+    @cached_property
+    def alarms(self) -> Alarms:
+        """The alarms of this run, there once they are asked for; whoever runs it closes them."""
+        return Alarms(self.config.state_dir, self.config.alarms)
 
     @property
     def trigger(self) -> dict[str, Any]:

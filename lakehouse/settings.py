@@ -110,6 +110,13 @@ class JarSettings(Settings):
         return data
 
 
+class AlarmSettings(Settings):
+    """Where alarms go."""
+
+    urls: SecretStr | None = Field(default=None, description="from the environment only")
+    timeout_seconds: float = Field(default=10.0, gt=0)
+
+
 class LogSettings(Settings):
     """How the log reads."""
 
@@ -140,6 +147,7 @@ class Config(Settings):
     streams: StreamSettings = StreamSettings()
     spark: SparkSettings = SparkSettings()
     jars: JarSettings = JarSettings()
+    alarms: AlarmSettings = AlarmSettings()
     log: LogSettings = LogSettings()
     metrics: MetricsSettings = MetricsSettings()
     folder: Path = Field(exclude=True)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 
-from lakehouse import checkpoints, kafka, log, owner
+from lakehouse import alarms, checkpoints, kafka, log, owner
+from lakehouse.alarms import Alarm
 from lakehouse.errors import LakehouseError, SourceError, TableError
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def run_all(
             if all(_may_stop(spark, stream) for stream in streams):
                 break
             health.changed.wait(POLL_SECONDS / 4)
-        ended = [_end(stream, config, health) for stream in streams]
+        ended = [_end(stream, run, health) for stream in streams]
         _show(streams, config, health)
     if failed := next((error for error in ended if error is not None), None):
         raise failed
@@ -150,20 +151,25 @@ def _tend(spark: SparkSession, stream: Stream, run: Run, health: Health) -> None
             else:
                 _raise_failure(stream, run.config)
                 stream.done = True
-        elif stream.attempts and health.streams[stream.name].state in {"running", "idle"}:
+                _runs_again(stream, run)
+        elif health.streams[stream.name].state in {"running", "idle"}:
             stream.attempts, stream.waiting_since = 0, None
+            _runs_again(stream, run)
     except LakehouseError as error:
-        health.set(stream.name, "failing", error=str(error))
+        _fail(stream, error, run, health)
         if not error.retryable:
             raise
         _wait(stream, error, run, health)
+    except Exception as error:  # nobody foresaw it: it ends the process, but not unheard
+        run.alarms.raised(stream.name, *alarms.failure(error))
+        raise
 
 
 def _finish(spark: SparkSession, stream: Stream, run: Run, health: Health) -> None:
     """End a stream that was asked to stop, once it may be, and answer who asked."""
     if not _may_stop(spark, stream):
         return
-    failed = _end(stream, run.config, health)
+    failed = _end(stream, run, health)
     stream.done = True
     for request in stream.asked_by:
         owner.answer(run.config.state_dir, stream.name, request, ok=failed is None)
@@ -176,6 +182,7 @@ def _wait(stream: Stream, error: LakehouseError, run: Run, health: Health) -> No
     stream.waiting_since = stream.waiting_since or now
     limit = kafka_settings.once_wait_seconds if isinstance(error, SourceError) else 0.0
     if run.once and now - stream.waiting_since >= limit:
+        run.alarms.raised(stream.name, *alarms.failure(error))
         raise error
     growing = kafka_settings.retry_first_seconds * 2 ** min(stream.attempts, 20)
     pause = min(growing, kafka_settings.retry_longest_seconds)
@@ -209,13 +216,13 @@ def _may_stop(spark: SparkSession, stream: Stream) -> bool:
     return not turn.lock.locked() and _is_noted(spark, stream)
 
 
-def _end(stream: Stream, config: Config, health: Health) -> LakehouseError | None:
+def _end(stream: Stream, run: Run, health: Health) -> LakehouseError | None:
     """Stop the query of *stream* and return what it had failed with, if it had."""
     failed: LakehouseError | None = None
     try:
         if stream.query is not None:
             if not stream.query.isActive and not stream.done:
-                _raise_failure(stream, config)
+                _raise_failure(stream, run.config)
             stream.query.stop()
     except LakehouseError as error:
         failed = error
@@ -223,10 +230,23 @@ def _end(stream: Stream, config: Config, health: Health) -> LakehouseError | Non
         # Spark did not stop in time, or its JVM is gone: what is planned is planned again.
         log.get(stream.name).warning("Spark did not stop in order", reason=str(error)[:200])
     if failed is not None:
-        health.set(stream.name, "failing", error=str(failed))
+        _fail(stream, failed, run, health)
     elif health.streams[stream.name].state != "failing":
         health.set(stream.name, "stopped")
     return failed
+
+
+def _fail(stream: Stream, error: LakehouseError, run: Run, health: Health) -> None:
+    """Show that *stream* failed with *error*, with an alarm unless it only has to wait."""
+    health.set(stream.name, "failing", error=str(error))
+    if not error.retryable:
+        run.alarms.raised(stream.name, *alarms.failure(error))
+
+
+def _runs_again(stream: Stream, run: Run) -> None:
+    """End the alarms that *stream* had failed with, if any stand."""
+    for kind in (Alarm.STREAM_FAILED, Alarm.DATA_LOSS):
+        run.alarms.ended(stream.name, kind, f"{stream.name} takes messages again")
 
 
 def _is_noted(spark: SparkSession, stream: Stream) -> bool:

@@ -24,10 +24,11 @@ def check(ctx: click.Context, *, as_json: bool) -> None:
     log.set_up(level=config.log.level, style=config.log.format)
     chosen = entities.load_all(ctx.obj["conf"])
 
-    from lakehouse import kafka, schemas, session
+    from lakehouse import destinations, kafka, schemas, session
     from lakehouse.audit import expectations
 
     kafka.client_options(config.kafka)
+    destinations.read(config.alarms)
     spark = session.start(
         config.model_copy(update={"spark": config.spark.model_copy(update={"master": "local[1]"})})
     )

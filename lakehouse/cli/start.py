@@ -22,7 +22,7 @@ def start(
     them now. Either way nothing is lost and nothing is there twice.
     """
     from lakehouse import config as settings
-    from lakehouse import entities, kafka, log
+    from lakehouse import destinations, entities, kafka, log
     from lakehouse.signals import Asked
 
     asked = Asked()
@@ -33,6 +33,7 @@ def start(
     log.set_up(level="debug" if ctx.obj["debug"] else config.log.level, style=config.log.format)
     chosen = entities.load_all(ctx.obj["conf"], names)
     kafka.client_options(config.kafka)  # refused now, not once Spark has started
+    destinations.read(config.alarms)
 
     from lakehouse import pipeline
     from lakehouse.run import Run

@@ -21,7 +21,7 @@ from lakehouse.demo import generator
 from lakehouse.errors import ConfigError, ProofError
 from lakehouse.proof.account import Account, account
 from lakehouse.run import Run
-from lakehouse.settings import KafkaSettings, StateSettings
+from lakehouse.settings import AlarmSettings, KafkaSettings, StateSettings
 from lakehouse.signals import Asked
 
 if TYPE_CHECKING:
@@ -152,9 +152,15 @@ def _for_the_demo(config: Config, bootstrap: str) -> Config:
     own = KafkaSettings(bootstrap=bootstrap)
     streams = config.streams.model_copy(update={"trigger": TRIGGER})
     spark = config.spark.model_copy(update={"master": "local[*]"})
-    state = StateSettings()
+    state, alarms = StateSettings(), AlarmSettings()
     return config.model_copy(
-        update={"kafka": own, "streams": streams, "spark": spark, "state": state}
+        update={
+            "kafka": own,
+            "streams": streams,
+            "spark": spark,
+            "state": state,
+            "alarms": alarms,
+        }
     )
 
 

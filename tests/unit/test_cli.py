@@ -17,7 +17,9 @@ from lakehouse.cli import COMMANDS, lakehouse
 from lakehouse.errors import ConfigError, LakehouseError
 
 CONF = Path(__file__).parents[2] / "conf"
-HEAVY = "pyspark great_expectations pandas deltalake pydantic confluent_kafka structlog rich"
+HEAVY = (
+    "apprise pyspark great_expectations pandas deltalake pydantic confluent_kafka structlog rich"
+)
 MODULES = """
 import sys
 from lakehouse.cli import main
@@ -154,6 +156,7 @@ def test_a_start_of_something_else_is_a_usage_error(arguments: list[str]) -> Non
         ("LAKEHOUSE__KAFKA__BOOTSTRAPS", "UNKNOWN_KEY"),
         ("LAKEHOUSE__STREAMS__TRIGGER", "BAD_VALUE"),
         ("LAKEHOUSE__KAFKA__OPTIONS__GROUP.ID", "BAD_OPTION"),
+        ("LAKEHOUSE__ALARMS__URLS", "BAD_VALUE"),
     ],
 )
 def test_a_start_on_a_wrong_setting_ends_before_it_touches_anything(
@@ -191,6 +194,17 @@ def test_a_start_on_a_wrong_configuration_ends_without_spark(tmp_path: Path) -> 
     assert done.returncode == 2
     assert "[UNKNOWN_KEY]" in done.stderr
     assert "pyspark" not in done.stderr.split()
+
+
+def test_a_check_finds_a_url_for_alarms_that_cannot_be_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LAKEHOUSE__ALARMS__URLS", "json://host slack://one-token")
+
+    error = raised(invoke("check"))
+
+    assert (error.code, error.params["key"]) == ("BAD_VALUE", "alarms.urls")
+    assert "one-token" not in "".join(map(str, (*error.message, error.params)))
 
 
 def test_an_environment_is_named_by_option_or_variable(monkeypatch: pytest.MonkeyPatch) -> None:

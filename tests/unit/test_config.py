@@ -24,11 +24,12 @@ FILE = CONF / "lakehouse.toml"
 BASE = '[lake]\nroot = "lake"\n[kafka]\nbootstrap = "base:9092"\n'
 CANARY = "CANARY-7f3a"
 SECRETS = {
-    "sasl_username",
-    "sasl_password",
-    "ssl_truststore_password",
-    "ssl_keystore_password",
-    "ssl_key_password",
+    ("kafka", "sasl_username"),
+    ("kafka", "sasl_password"),
+    ("kafka", "ssl_truststore_password"),
+    ("kafka", "ssl_keystore_password"),
+    ("kafka", "ssl_key_password"),
+    ("alarms", "urls"),
 }
 
 
@@ -57,7 +58,7 @@ def settings(model: type[models.Settings], path: tuple[str, ...] = ()) -> Iterat
 
 
 EVERY = list(settings(models.Config))
-IN_THE_FILE = [path for path in EVERY if path[-1] not in SECRETS]
+IN_THE_FILE = [path for path in EVERY if path not in SECRETS]
 WITH_DEFAULT = [p for p in IN_THE_FILE if p not in {("lake", "root"), ("kafka", "bootstrap")}]
 
 
@@ -122,16 +123,24 @@ def test_each_setting_is_in_the_file_with_a_comment(path: tuple[str, ...]) -> No
     assert lines[0].startswith("# ")
 
 
-@pytest.mark.parametrize("name", sorted(SECRETS))
-def test_each_secret_is_named_in_the_file_by_its_variable(name: str) -> None:
-    assert ("kafka", name) in EVERY
-    assert f"LAKEHOUSE__KAFKA__{name.upper()}" in FILE.read_text()
+@pytest.mark.parametrize("path", sorted(SECRETS), ids=dotted)
+def test_each_secret_is_named_in_the_file_by_its_variable(path: tuple[str, str]) -> None:
+    assert path in EVERY
+    assert f"LAKEHOUSE__{'__'.join(path)}".upper() in FILE.read_text()
 
 
-def test_every_secret_of_the_model_is_known_here() -> None:
-    kinds = {name: str(f.annotation) for name, f in models.KafkaSettings.model_fields.items()}
+def test_every_secret_of_the_model_is_known_here_and_refused_in_files() -> None:
+    sections = {name: f.annotation for name, f in models.Config.model_fields.items()}
+    found = {
+        (section, name)
+        for section, model in sections.items()
+        if isinstance(model, type) and issubclass(model, models.Settings)
+        for name, field in model.model_fields.items()
+        if "Secret" in str(field.annotation)
+    }
 
-    assert {name for name, kind in kinds.items() if "Secret" in kind} == SECRETS
+    assert found == SECRETS
+    assert all(config.SECRET.search(dotted(path)) for path in SECRETS)
 
 
 # Layers
@@ -396,6 +405,8 @@ def test_the_state_of_a_lake_on_this_machine_lies_in_it(
         ("kafka.options", "ssl.truststore.password", "LAKEHOUSE__KAFKA__SSL_TRUSTSTORE_PASSWORD"),
         ("kafka.options", "ssl.keystore.key", "LAKEHOUSE__KAFKA__SSL_KEYSTORE_PASSWORD"),
         ("kafka.options", "sasl.jaas.config", "LAKEHOUSE__KAFKA__SASL_PASSWORD"),
+        ("alarms", "urls", "LAKEHOUSE__ALARMS__URLS"),
+        ("alarms", "token", "LAKEHOUSE__ALARMS__URLS"),
         ("spark.options", "spark.x.secret", "LAKEHOUSE__SPARK__OPTIONS__SPARK.X.SECRET"),
     ],
 )
@@ -429,8 +440,8 @@ def test_a_secret_among_the_kafka_options_of_a_variable_is_refused(
 def test_secrets_never_show_in_the_configuration(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in SECRETS:
-        monkeypatch.setenv(f"LAKEHOUSE__KAFKA__{name.upper()}", CANARY)
+    for path in SECRETS:
+        monkeypatch.setenv(f"LAKEHOUSE__{'__'.join(path)}".upper(), CANARY)
 
     found = config.load(folder)
 
@@ -439,6 +450,17 @@ def test_secrets_never_show_in_the_configuration(
     assert secret.get_secret_value() == CANARY
     shown: list[Any] = [repr(found), str(found), found.model_dump(), found.model_dump_json()]
     assert CANARY not in " ".join(map(str, shown))
+
+
+def test_a_value_in_place_of_a_section_is_refused_without_being_shown(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAKEHOUSE__ALARMS", f"json://host/{CANARY}")  # the name of one level only
+
+    error = refused(folder)
+
+    assert (error.code, error.params["key"]) == ("BAD_VALUE", "alarms")
+    assert CANARY not in "".join(traceback.format_exception(error))
 
 
 def test_secrets_never_show_in_the_trace_of_an_error(
