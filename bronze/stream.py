@@ -8,6 +8,7 @@ from bronze.landing import land
 from bronze.source import messages
 from bronze.table import prepare
 from lakehouse import kafka
+from lakehouse.audit import trail
 from lakehouse.audit.records import stream_metadata
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def start(spark: SparkSession, entity: Entity, run: Run, _: Turn) -> StreamingQu
     table = run.lake.table("bronze", entity.name)
     topic_id = kafka.topic_id(spark, run.config.kafka, entity.topic)
     prepare(spark, entity, run.lake, topic_id)
+    trail.fold(spark, table, run.lake)
     landed = land(messages(spark, entity, run.config.kafka), topic_id)
     return (
         landed.writeStream.format("delta")

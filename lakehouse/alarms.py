@@ -66,9 +66,13 @@ def failure(error: Exception) -> tuple[Alarm, str]:
     """Return which alarm it is that a stream ended with *error*, and what to say of it."""
     if not isinstance(error, LakehouseError):
         return Alarm.STREAM_FAILED, f"{type(error).__name__}: nobody foresaw it; see the log"
+    return Alarm.DATA_LOSS if error.code in LOSSES else Alarm.STREAM_FAILED, told(error)
+
+
+def told(error: LakehouseError) -> str:
+    """Return *error* as an alarm says it."""
     what, why, cure = error.message
-    kind = Alarm.DATA_LOSS if error.code in LOSSES else Alarm.STREAM_FAILED
-    return kind, f"{what} [{error.code}]\nwhy: {why}\ndo: {cure}"
+    return f"{what} [{error.code}]\nwhy: {why}\ndo: {cure}"
 
 
 class Alarms:

@@ -4,7 +4,7 @@
     ├── ConfigError        2  a setting, an entity or a command line is wrong
     ├── SourceError        3  Kafka does not answer, or no longer holds what was promised
     ├── TableError         4  a table or its checkpoint is not what the stream left behind
-    ├── ProofError         5  the tables do not add up
+    ├── ExpectationError   5  the tables do not hold what they must
     └── MachineError       6  this machine lacks something: Java, jars, a port, a lock
 
 An error has a stable `code` and parameters; its three lines are made from both, so wording can
@@ -83,6 +83,11 @@ class ConfigError(LakehouseError):
             "{file}: expectation {number} ({expectation}) is not usable",
             "{reason}",
             "mend it; docs/expectations.md lists what each type becomes",
+        ),
+        "EXPECTATION_ERRORED": Message(
+            "expectation {rule} of {table} could not be evaluated",
+            "{reason}",
+            "mend the expectation; an error is neither a success nor a failure of the data",
         ),
         "BAD_SCHEMA": Message(
             "{file}: the schema is not usable",
@@ -170,6 +175,11 @@ class TableError(LakehouseError):
             "a stream only ever adds nullable columns to its table",
             "undo the change, or start a new lake with it",
         ),
+        "VERSION_GONE": Message(
+            "{table} has no version {version} that can be read",
+            "versions {oldest} to {newest} can; older ones went with lake.time_travel",
+            "name one of those",
+        ),
         "ENTITY_CONFLICT": Message(
             "{key} of entity '{entity}' changed from {before} to {now}",
             "the silver table was built with the former one, and rows would no longer meet",
@@ -193,8 +203,8 @@ class TableError(LakehouseError):
     }
 
 
-class ProofError(LakehouseError):
-    """The tables do not add up: some message has no fate, or two."""
+class ExpectationError(LakehouseError):
+    """The tables do not hold what they must: they do not add up, or the data is not as expected."""
 
     exit_code = 5
     catalogue: ClassVar[dict[str, Message]] = {
@@ -202,6 +212,16 @@ class ProofError(LakehouseError):
             "{count} messages of {entity} have no provable fate",
             "{differences}",
             "keep the lake as it is and look at the positions named above",
+        ),
+        "EXPECTATIONS_FAILED": Message(
+            "{table} version {version} does not meet its suite",
+            "{rules}",
+            "look at what was observed above; `lakehouse audit log {table}` shows since when",
+        ),
+        "BREAKER_TRIPPED": Message(
+            "{stream} stopped before batch {batch_id}: {percent} % would be quarantined",
+            "{refused} of the last {read} messages; the limit breaker.share is {limit} % ({at})",
+            "mend the producer or the rules, then run `lakehouse resume {stream} --why REASON`",
         ),
     }
 
@@ -237,7 +257,7 @@ class MachineError(LakehouseError):
             "stop it with `lakehouse stop {stream}`, or leave it running",
         ),
         "NO_ANSWER": Message(
-            "{stream} (pid {pid}) did not stop within {seconds} s",
+            "{stream} (pid {pid}) did not answer within {seconds} s",
             "it may still be finishing a batch",
             "wait and ask again, or send the process SIGTERM twice",
         ),

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 # States in which nobody looks at the source, so that what was behind once says nothing now.
 BLIND = {"starting", "waiting for broker", "waiting for bronze", "failing", "tripped"}
 # What a stream ends in: Spark's last events come after that, and change no state any more.
-ENDED = {"failing", "stopped"}
+ENDED = {"failing", "stopped", "tripped"}
 # Shown as 0 from the start: a rate needs the value before the first row.
 OUTCOMES = {"bronze": ("landed",), "silver": ("valid", "quarantined")}
 SUPERSEDED = {"bronze": (), "silver": ("older", "without_sequence")}

@@ -140,6 +140,25 @@ def answered(state_dir: Path, stream: str, request: Request) -> dict[str, Any] |
     return facts
 
 
+def asked(
+    state_dir: Path, stream: str, verb: str, *, seconds: float, **args: Any
+) -> dict[str, Any]:
+    """Ask the owner of *stream* to do *verb*, and return its answer.
+
+    Raises:
+        MachineError: NO_ANSWER when there is none after *seconds*, or the owner cannot do it.
+    """
+    held = holder(state_dir, stream)
+    request = ask(state_dir, stream, verb, **args)
+    deadline = time.monotonic() + seconds
+    while (facts := answered(state_dir, stream, request)) is None:
+        if time.monotonic() > deadline:
+            pid = held.pid if held else 0
+            raise MachineError("NO_ANSWER", stream=stream, pid=pid, seconds=seconds)
+        time.sleep(0.05)
+    return facts
+
+
 def stop(state_dir: Path, stream: str, *, seconds: float) -> bool:
     """Stop *stream* as `stop_all` does; false when nobody owned it."""
     return bool(stop_all(state_dir, [stream], seconds=seconds))

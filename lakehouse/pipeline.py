@@ -10,6 +10,8 @@ import bronze.stream
 import silver.stream
 from lakehouse import lag, metrics, owner, session, streams
 from lakehouse.health import Health
+from lakehouse.upkeep import Upkeep
+from silver import breaker
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,10 +68,16 @@ def build(
             if layer == "bronze":
                 health.watch(table.name, entity.topic, lag.behind_kafka)
                 start = partial(bronze.stream.start, spark, entity, run)
+                written, verbs = [table], {}
             else:
                 tail = lag.Tail(spark, run.lake.table("bronze", entity.name))
                 health.watch(table.name, entity.topic, tail.behind)
                 start = partial(silver.stream.start, spark, entity, run)
-            built.append(streams.Stream(table, entity.topic, start))
+                written = [table, run.lake.table("quarantine", entity.name)]
+                verbs = {"resume": partial(breaker.resumed, table.name, run)}
+            upkeep = Upkeep(spark, run, entity, written)
+            stream = streams.Stream(table, entity.topic, start, verbs=verbs, upkeep=upkeep)
+            stream.turn.tell = partial(health.count, table.name)
+            built.append(stream)
     spark.streams.addListener(health)
     return built, health

@@ -88,6 +88,21 @@ class StreamSettings(Settings):
     stop_seconds: float = Field(default=300.0, gt=0)
 
 
+class BreakerSettings(Settings):
+    """When a silver stream stops because too much of what comes is refused."""
+
+    share: float = Field(default=0.0, ge=0, lt=1)
+    window_rows: int = Field(default=10_000, ge=1)
+    least_rows: int = Field(default=1_000, ge=1)
+
+
+class ValidationSettings(Settings):
+    """When the owner of a silver stream has the expectations of its table checked."""
+
+    every_batches: int = Field(default=100, ge=0)
+    every_minutes: float = Field(default=60.0, ge=0)
+
+
 class SparkSettings(Settings):
     """The Spark driver."""
 
@@ -145,6 +160,8 @@ class Config(Settings):
     state: StateSettings = StateSettings()
     kafka: KafkaSettings
     streams: StreamSettings = StreamSettings()
+    breaker: BreakerSettings = BreakerSettings()
+    validation: ValidationSettings = ValidationSettings()
     spark: SparkSettings = SparkSettings()
     jars: JarSettings = JarSettings()
     alarms: AlarmSettings = AlarmSettings()

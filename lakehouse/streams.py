@@ -13,10 +13,10 @@ from pyspark.errors import PySparkException
 
 from lakehouse import alarms, checkpoints, kafka, log, owner
 from lakehouse.alarms import Alarm
-from lakehouse.errors import LakehouseError, SourceError, TableError
+from lakehouse.errors import ExpectationError, LakehouseError, SourceError, TableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from pyspark.sql import DataFrame, SparkSession
     from pyspark.sql.streaming.query import StreamingQuery
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from lakehouse.run import Run
     from lakehouse.settings import Config
     from lakehouse.tables import Table
+    from lakehouse.upkeep import Upkeep
 
 POLL_SECONDS = 0.2
 REPORTING_FAULT = 'because the return value of "scala.Option.get()" is null'
@@ -36,17 +37,24 @@ class StopRequested(Exception):  # noqa: N818 - not an error: it ends a query th
 
 @dataclass
 class Turn:
-    """Whose turn it is at a stream's table: a batch's, or a request's. One lock for both."""
+    """Whose turn it is at a stream's table: a batch's, or a request's. One lock for both.
+
+    `tell` hears what became of each batch.
+    """
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     stopping: bool = False
+    tell: Callable[[Any], None] | None = None
     batch_id: int | None = None
     error: BaseException | None = None
 
 
 @dataclass
 class Stream:
-    """One stream of this process: how to start it, and what became of it."""
+    """One stream of this process: how to start it, and what became of it.
+
+    `verbs` are what it can be asked beside to stop. `tripped`: its breaker keeps it from starting.
+    """
 
     table: Table
     topic: str
@@ -58,6 +66,9 @@ class Stream:
     next_try: float = 0.0
     waiting_since: float | None = None
     asked_by: list[owner.Request] = field(default_factory=list)
+    verbs: Mapping[str, Callable[[owner.Request], dict[str, Any]]] = field(default_factory=dict)
+    upkeep: Upkeep | None = None
+    tripped: ExpectationError | None = None
 
     @property
     def name(self) -> str:
@@ -66,7 +77,7 @@ class Stream:
 
 
 def each_batch(
-    refine: Callable[[DataFrame, int], None], turn: Turn
+    refine: Callable[[DataFrame, int], Any], turn: Turn
 ) -> Callable[[DataFrame, int], None]:
     """Return what `foreachBatch` calls: *refine* in its turn, and not once the stream is to stop.
 
@@ -79,8 +90,10 @@ def each_batch(
             try:
                 if turn.stopping:
                     raise StopRequested
-                refine(messages, batch_id)
+                outcome = refine(messages, batch_id)
                 turn.batch_id = batch_id
+                if outcome is not None and turn.tell is not None:
+                    turn.tell(outcome)
             except BaseException as error:
                 turn.error = error  # Spark hands on its text only
                 raise
@@ -126,6 +139,9 @@ def run_all(
                 break
             health.changed.wait(POLL_SECONDS / 4)
         ended = [_end(stream, run, health) for stream in streams]
+        for stream in streams:
+            if stream.upkeep is not None:
+                stream.upkeep.close()
         _show(streams, config, health)
     if failed := next((error for error in ended if error is not None), None):
         raise failed
@@ -133,28 +149,17 @@ def run_all(
 
 def _tend(spark: SparkSession, stream: Stream, run: Run, health: Health) -> None:
     """Start *stream* if it is due, notice if it ended, and see to what it ended with."""
-    if stream.done:
+    if stream.done or (stream.tripped and not stream.turn.stopping):
         return
+    if stream.upkeep is not None:
+        stream.upkeep.after(health.streams[stream.name].batches)
     if stream.turn.stopping:
         _finish(spark, stream, run, health)
         return
     try:
-        if stream.query is None:
-            if time.monotonic() >= stream.next_try:
-                stream.turn.error = None
-                stream.query = stream.start(stream.turn)
-                health.set(stream.name, "starting")
-                log.get(stream.name).info("Stream started", checkpoint=stream.table.checkpoint)
-        elif not stream.query.isActive:
-            if _fell_after_its_batch(spark, stream):
-                stream.query = None
-            else:
-                _raise_failure(stream, run.config)
-                stream.done = True
-                _runs_again(stream, run)
-        elif health.streams[stream.name].state in {"running", "idle"}:
-            stream.attempts, stream.waiting_since = 0, None
-            _runs_again(stream, run)
+        _advance(spark, stream, run, health)
+    except ExpectationError as error:
+        _trip(stream, error, run, health)
     except LakehouseError as error:
         _fail(stream, error, run, health)
         if not error.retryable:
@@ -163,6 +168,26 @@ def _tend(spark: SparkSession, stream: Stream, run: Run, health: Health) -> None
     except Exception as error:  # nobody foresaw it: it ends the process, but not unheard
         run.alarms.raised(stream.name, *alarms.failure(error))
         raise
+
+
+def _advance(spark: SparkSession, stream: Stream, run: Run, health: Health) -> None:
+    """Start the query of *stream* if it is due, or raise what it ended with."""
+    if stream.query is None:
+        if time.monotonic() >= stream.next_try:
+            stream.turn.error = None
+            stream.query = stream.start(stream.turn)
+            health.set(stream.name, "starting")
+            log.get(stream.name).info("Stream started", checkpoint=stream.table.checkpoint)
+    elif not stream.query.isActive:
+        if _fell_after_its_batch(spark, stream):
+            stream.query = None
+        else:
+            _raise_failure(stream, run.config)
+            stream.done = True
+            _runs_again(stream, run)
+    elif health.streams[stream.name].state in {"running", "idle"}:
+        stream.attempts, stream.waiting_since = 0, None
+        _runs_again(stream, run)
 
 
 def _finish(spark: SparkSession, stream: Stream, run: Run, health: Health) -> None:
@@ -175,6 +200,14 @@ def _finish(spark: SparkSession, stream: Stream, run: Run, health: Health) -> No
         owner.answer(run.config.state_dir, stream.name, request, ok=failed is None)
     if failed is not None:
         raise failed
+
+
+def _trip(stream: Stream, error: ExpectationError, run: Run, health: Health) -> None:
+    """Keep *stream* from going on until a person lets it; the others are not concerned."""
+    health.set(stream.name, "tripped", error=str(error))
+    run.alarms.raised(stream.name, Alarm.BREAKER_TRIPPED, alarms.told(error))
+    log.get(stream.name).error(error.message.what, why=error.message.why, do=error.message.cure)
+    stream.query, stream.tripped, stream.done = None, error, run.once
 
 
 def _wait(stream: Stream, error: LakehouseError, run: Run, health: Health) -> None:
@@ -203,6 +236,10 @@ def _serve(request: owner.Request, stream: Stream, config: Config) -> None:
         log.get(stream.name).info("Stop requested", by=request.by)
         stream.turn.stopping = True
         stream.asked_by.append(request)
+    elif request.verb in stream.verbs:
+        facts = stream.verbs[request.verb](request)
+        stream.tripped, stream.next_try = None, 0.0
+        owner.answer(config.state_dir, stream.name, request, ok=True, **facts)
     else:
         why = f"unknown verb {request.verb}"
         owner.answer(config.state_dir, stream.name, request, ok=False, why=why)
@@ -218,7 +255,7 @@ def _may_stop(spark: SparkSession, stream: Stream) -> bool:
 
 def _end(stream: Stream, run: Run, health: Health) -> LakehouseError | None:
     """Stop the query of *stream* and return what it had failed with, if it had."""
-    failed: LakehouseError | None = None
+    failed: LakehouseError | None = stream.tripped
     try:
         if stream.query is not None:
             if not stream.query.isActive and not stream.done:
@@ -229,11 +266,11 @@ def _end(stream: Stream, run: Run, health: Health) -> LakehouseError | None:
     except (PySparkException, Py4JError) as error:
         # Spark did not stop in time, or its JVM is gone: what is planned is planned again.
         log.get(stream.name).warning("Spark did not stop in order", reason=str(error)[:200])
-    if failed is not None:
+    if failed is not None and failed is not stream.tripped:
         _fail(stream, failed, run, health)
-    elif health.streams[stream.name].state != "failing":
+    elif health.streams[stream.name].state not in {"failing", "tripped"}:
         health.set(stream.name, "stopped")
-    return failed
+    return failed if run.once or failed is not stream.tripped else None
 
 
 def _fail(stream: Stream, error: LakehouseError, run: Run, health: Health) -> None:

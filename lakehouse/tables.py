@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -126,6 +127,28 @@ class Table:
     def version(self, spark: SparkSession) -> int:
         """Return the latest version."""
         return int(self._log(spark).update(False, _none(spark), _none(spark)).version())
+
+    def readable(self, spark: SparkSession, version: int | None) -> int:
+        """Return *version*, or the latest one, proven to be readable.
+
+        Raises:
+            TableError: VERSION_GONE, naming the oldest and the newest that can be read.
+        """
+        latest = self.version(spark)
+        if version is None:
+            return latest
+        try:
+            self.read(spark, version).schema  # noqa: B018 - reading it is the proof
+        except AnalysisException as error:
+            oldest = re.search(r"\[(\d+), *\d+\]", str(error))
+            raise TableError(
+                "VERSION_GONE",
+                table=self.name,
+                version=version,
+                oldest=oldest[1] if oldest else "unknown",
+                newest=latest,
+            ) from error
+        return version
 
     def transactions(self, spark: SparkSession) -> dict[str, int]:
         """Return the last transaction of each application, such as a stream's checkpoint.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
@@ -10,16 +11,26 @@ from pyspark.sql import functions as F
 from lakehouse import checkpoints
 from lakehouse.audit.expectations import conditions, verdict
 from lakehouse.audit.records import Record
+from lakehouse.health import BatchCounts
+from lakehouse.tables import quoted
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from pyspark.sql import DataFrame, SparkSession
 
     from lakehouse.audit.records import Expectations
     from lakehouse.entities import Entity
+    from lakehouse.run import Run
     from lakehouse.tables import Lake, Table
+    from silver.breaker import Breaker
     from silver.counts import Counts
+    from silver.merge import Merged
+
+
+def begin(spark: SparkSession, entity: Entity, batch_id: int, run: Run, breaker: Breaker) -> Batch:
+    """Return the batch *batch_id* of *entity*'s silver stream, begun now."""
+    path = run.lake.table("silver", entity.name).checkpoint
+    checkpoint = checkpoints.identity(spark, path)
+    return Batch(entity, run.lake, checkpoint, batch_id, run.id, datetime.now(UTC), breaker)
 
 
 @dataclass(frozen=True)
@@ -35,6 +46,7 @@ class Batch:
     id: int
     run_id: str
     at: datetime
+    breaker: Breaker
 
     @property
     def silver(self) -> Table:
@@ -76,6 +88,33 @@ class Batch:
             at=self.at.isoformat(),
             expectations=self._expectations(spark, counts),
         )
+
+    def outcome(self, spark: SparkSession, counts: Counts, merged: Merged) -> BatchCounts:
+        """Return what became of the batch's rows, once they are written.
+
+        Superseded are the valid rows that are not rows of silver now. Those without a sequence are
+        told apart by looking into the table, and only where the batch had any.
+        """
+        gone = counts.rows.valid - merged.inserted - merged.updated
+        bare = counts.bare - self._current_without_sequence(spark) if counts.bare else 0
+        failures = {
+            (one.rule.name, one.rule.severity): tally.unmet
+            for one, tally in zip(conditions(spark, self.entity), counts.tallies, strict=True)
+        }
+        tables = [self.silver, *([self.quarantine] if counts.rows.quarantined else [])]
+        return BatchCounts(
+            valid=counts.rows.valid,
+            quarantined=counts.rows.quarantined,
+            reasons=counts.rows.reasons,
+            failures=failures,
+            superseded={"older": gone - bare, "without_sequence": bare},
+            versions={table.name: table.version(spark) for table in tables},
+        )
+
+    def _current_without_sequence(self, spark: SparkSession) -> int:
+        own = (F.col("_checkpoint") == self.checkpoint) & (F.col("_batch_id") == self.id)
+        bare = F.col(quoted(str(self.entity.sequence_by))).isNull()
+        return self.silver.read(spark).where(own & bare).count()
 
     def _expectations(self, spark: SparkSession, counts: Counts) -> Expectations | None:
         if self.entity.suite is None:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
-from lakehouse.audit.expectations import Tally
+from lakehouse.audit.expectations import Tally, conditions
 from lakehouse.audit.records import Range, Rows
+from lakehouse.tables import quoted
 from quarantine.reasons import Reason
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, Row
 
     from lakehouse.audit.expectations import Condition
+    from lakehouse.entities import Entity
 
 
 PARTITION = ("_topic", "_topic_id", "_partition")
@@ -24,33 +26,41 @@ PARTITION = ("_topic", "_topic_id", "_partition")
 
 @dataclass(frozen=True)
 class Counts:
-    """The positions of a batch, its rows by outcome, and a tally for each expectation."""
+    """The positions of a batch, its rows by outcome, and a tally for each expectation.
+
+    `bare` are the valid rows without a sequence, of an entity that has one.
+    """
 
     ranges: tuple[Range, ...]
     rows: Rows
     tallies: tuple[Tally, ...] = ()
+    bare: int = 0
 
 
-def count(triaged: DataFrame, conditions: Sequence[Condition] = ()) -> Counts:
+def count(triaged: DataFrame, entity: Entity) -> Counts:
     """Return the counts of *triaged*, by one collected aggregate over (topic, partition).
 
-    Its tallies are of *conditions*, over the rows that are a JSON object. Not by `observe` and not
+    Its tallies are of the rows that are a JSON object. Not by `observe` and not
     by SQL metrics: both count again when a stage is retried.
     """
-    found = triaged.groupBy(*PARTITION).agg(*figures(conditions)).collect()
-    return summed(found, len(conditions))
+    rules = conditions(triaged.sparkSession, entity)
+    found = triaged.groupBy(*PARTITION).agg(*figures(entity, rules)).collect()
+    return summed(found, len(rules))
 
 
-def figures(conditions: Sequence[Condition]) -> list[Column]:
+def figures(entity: Entity, rules: Sequence[Condition]) -> list[Column]:
     """Return what is counted of the rows of one Kafka partition."""
-    codes = F.col("_reasons")["code"]
+    codes, valid = F.col("_reasons")["code"], F.size("_reasons") == 0
+    sequence = entity.sequence_by
+    bare = valid & F.col(quoted(sequence)).isNull() if sequence else F.lit(False)
     return [
         F.count("*").alias("rows"),
         F.min("_offset").alias("min"),
         F.max("_offset").alias("max"),
-        F.count_if(F.size("_reasons") > 0).alias("corrupt"),
+        F.count_if(~valid).alias("corrupt"),
+        F.count_if(bare).alias("bare"),
         *(F.count_if(F.array_contains(codes, code)).alias(code) for code in Reason),
-        *_tallied(conditions),
+        *_tallied(rules),
     ]
 
 
@@ -70,12 +80,13 @@ def summed(found: Sequence[Row], rules: int) -> Counts:
         Tally(*(sum(r[f"{what}{number}"] for r in found) for what in ("among", "judged", "unmet")))
         for number in range(rules)
     )
-    return Counts(ranges, Rows(read, read - corrupt, corrupt, reasons), tallies)
+    rows = Rows(read, read - corrupt, corrupt, reasons)
+    return Counts(ranges, rows, tallies, sum(r["bare"] for r in found))
 
 
-def _tallied(conditions: Sequence[Condition]) -> Iterator[Column]:
+def _tallied(rules: Sequence[Condition]) -> Iterator[Column]:
     judged = F.col("_unmet").isNotNull()
-    for number, one in enumerate(conditions):
+    for number, one in enumerate(rules):
         yield F.count_if(judged & one.among).alias(f"among{number}")
         yield F.count_if(judged & one.judged).alias(f"judged{number}")
         yield F.count_if(F.array_contains("_unmet", number)).alias(f"unmet{number}")

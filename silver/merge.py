@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lakehouse.tables import quoted
@@ -14,7 +15,15 @@ if TYPE_CHECKING:
     from lakehouse.tables import Table
 
 
-def merge(rows: DataFrame, entity: Entity, *, into: Table) -> None:
+@dataclass(frozen=True)
+class Merged:
+    """Rows of silver that a merge made, by Delta's count: new keys, and newer rows of old ones."""
+
+    inserted: int
+    updated: int
+
+
+def merge(rows: DataFrame, entity: Entity, *, into: Table) -> Merged:
     """Merge *rows*, one per key, in one commit: an older row never overwrites a newer one.
 
     The same rows again change nothing. The condition holds the keys alone, so that a key whose
@@ -23,11 +32,13 @@ def merge(rows: DataFrame, entity: Entity, *, into: Table) -> None:
     """
     on = " AND ".join(f"old.{quoted(key)} = new.{quoted(key)}" for key in entity.keys)
     values = {quoted(name): f"new.{quoted(name)}" for name in rows.columns}
-    (
+    done = (
         into.delta(rows.sparkSession)
         .alias("old")
         .merge(rows.alias("new"), on)
         .whenMatchedUpdate(recency(entity, "new") > recency(entity, "old"), set=dict(values))
         .whenNotMatchedInsert(values=dict(values))
         .execute()
-    )
+    ).first()
+    # Delta returns nothing for a transaction that the table has already.
+    return Merged(done["num_inserted_rows"], done["num_updated_rows"]) if done else Merged(0, 0)

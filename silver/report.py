@@ -14,13 +14,14 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
     from lakehouse.audit.records import Record
+    from lakehouse.health import BatchCounts
     from silver.batch import Batch
 
 SAMPLES = 3
 SAMPLE_CHARACTERS = 200
 
 
-def report(triaged: DataFrame, record: Record, batch: Batch) -> None:
+def report(triaged: DataFrame, record: Record, outcome: BatchCounts, batch: Batch) -> None:
     """Log the batch: its rows, a warning if some were corrupt, at debug level a few of those."""
     logger, rows = log.get(record.stream), record.rows
     if rows.quarantined:
@@ -38,6 +39,7 @@ def report(triaged: DataFrame, record: Record, batch: Batch) -> None:
         topic=batch.entity.topic,
         valid=rows.valid,
         quarantined=rows.quarantined,
+        superseded=sum(outcome.superseded.values()),
         duration_ms=round((datetime.now(UTC) - batch.at).total_seconds() * 1000),
     )
 

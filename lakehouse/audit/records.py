@@ -75,6 +75,15 @@ class Expectations:
 
 
 @dataclass(frozen=True)
+class Resumed:
+    """Who let a batch pass that had tripped the circuit breaker, why and when."""
+
+    by: str
+    why: str
+    at: str
+
+
+@dataclass(frozen=True)
 class Record:
     """What a commit of silver or quarantine says about itself.
 
@@ -93,6 +102,7 @@ class Record:
     rules: str
     at: str
     expectations: Expectations | None = None
+    resumed: Resumed | None = None
     code: str = __version__
     v: int = VERSION
 
@@ -114,6 +124,8 @@ class Record:
         if said is not None:
             rules = {name: Verdict(**one) for name, one in said["rules"].items()}
             facts["expectations"] = Expectations(said["suite"], said["success"], rules)
+        if facts.get("resumed") is not None:
+            facts["resumed"] = Resumed(**facts["resumed"])
         return cls(
             **{
                 **facts,

@@ -16,6 +16,9 @@ from lakehouse.errors import LakehouseError
 
 COMMANDS = {
     "start": "Start the bronze and silver streams.",
+    "audit": "Show what each commit said, and prove that the tables hold it.",
+    "validate": "Check a version of a silver table against its suite of expectations.",
+    "resume": "Let a silver stream go on whose circuit breaker has tripped.",
     "stop": "Stop running streams after the batch in hand.",
     "check": "Validate the whole configuration; needs no Kafka and writes nothing.",
     "demo": "Run the whole pipeline on a broker of its own and prove the sums.",

@@ -18,7 +18,7 @@ from pyspark.sql import functions as F
 
 from lakehouse import broker, owner, pipeline, session, streams
 from lakehouse.demo import generator
-from lakehouse.errors import ConfigError, ProofError
+from lakehouse.errors import ConfigError, ExpectationError
 from lakehouse.proof.account import Account, account
 from lakehouse.run import Run
 from lakehouse.settings import AlarmSettings, KafkaSettings, StateSettings
@@ -139,7 +139,7 @@ def lake_root(named: str | None, *, keep: bool) -> Iterator[str]:
     own = tempfile.mkdtemp(prefix="lakehouse-demo-")
     try:
         yield own
-    except ProofError:
+    except ExpectationError:
         keep = True
         raise
     finally:

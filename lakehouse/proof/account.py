@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 
 from lakehouse import tables
-from lakehouse.errors import ProofError
+from lakehouse.errors import ExpectationError
 from lakehouse.proof.fates import Fate, Proof, prove
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def demand(accounts: Sequence[Account]) -> None:
     """Return if every account balances.
 
     Raises:
-        ProofError: NOT_PROVEN for the first that does not, with its differences.
+        ExpectationError: NOT_PROVEN for the first that does not, with its differences.
     """
     for one in accounts:
         if not one.balances:
@@ -75,4 +75,6 @@ def demand(accounts: Sequence[Account]) -> None:
             said += [f"{unread} were not read by silver"] if unread else []
             wrong = one.missing + one.unknown + unread + len(one.proof.faults)
             differences = "; ".join(said) or "the sums differ"
-            raise ProofError("NOT_PROVEN", count=wrong, entity=one.entity, differences=differences)
+            raise ExpectationError(
+                "NOT_PROVEN", count=wrong, entity=one.entity, differences=differences
+            )

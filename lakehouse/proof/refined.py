@@ -67,7 +67,7 @@ def _recount(seen: View, judged: Sequence[Judged]) -> dict[int, tuple[Any, Count
     for one in judged:
         rules = conditions(seen.spark, one.entity)
         placed = held(one.rows, seen.consumed, span(seen.commits["silver"]), "_")
-        rows = placed.groupBy("_version", *PARTITION).agg(*figures(rules)).collect()
+        rows = placed.groupBy("_version", *PARTITION).agg(*figures(one.entity, rules)).collect()
         for version in {row["_version"] for row in rows}:
             own = [row for row in rows if row["_version"] == version]
             found[version] = (one.entity, summed(own, len(rules)))

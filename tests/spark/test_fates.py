@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lakehouse import entities
-from lakehouse.errors import ProofError
+from lakehouse.errors import ExpectationError
 from lakehouse.proof.account import account, demand
 from lakehouse.proof.fates import Fate, fates, prove
 from lakehouse.proof.judged import judge
@@ -105,7 +105,7 @@ def test_the_account_of_the_demo_fails_when_a_row_is_removed_behind_its_back(
     produced = [(0, offset) for offset in range(6)]
     demand([account(spark, matches, lake, produced)])
     behind_its_back(spark, lake, "silver", "DELETE FROM {table} WHERE match_id = 'b'")
-    with pytest.raises(ProofError) as found:
+    with pytest.raises(ExpectationError) as found:
         demand([account(spark, matches, lake, produced)])
     assert found.value.code == "NOT_PROVEN"
     assert f"{matches.topic}:0:4 has none" in str(found.value.params["differences"])

@@ -16,6 +16,7 @@ from lakehouse.errors import TableError
 from lakehouse.proof.fates import prove
 from lakehouse.run import Run
 from silver.batch import Batch
+from silver.breaker import breaker
 from silver.stream import refine
 from tests.conftest import CONF, settings_for
 from tests.messages import Sent, landed, plant, rows, run_once
@@ -59,6 +60,14 @@ def everything(spark: SparkSession, lake: Lake) -> dict[str, list[str]]:
     }
 
 
+def batch(
+    spark: SparkSession, config: Config, entity: Entity, checkpoint: str, number: int
+) -> Batch:
+    run = Run(config)
+    limit = breaker(spark, run.lake.table("silver", entity.name), config.breaker, config.state_dir)
+    return Batch(entity, run.lake, checkpoint, number, "again", datetime.now(UTC), limit)
+
+
 def test_the_same_batch_again_changes_no_row(
     spark: SparkSession, config: Config, matches: Entity, lake: Lake
 ) -> None:
@@ -71,24 +80,23 @@ def test_the_same_batch_again_changes_no_row(
 
 
 def test_delta_drops_a_batch_that_it_has_seen_even_if_we_do_not_look(
-    spark: SparkSession, matches: Entity, lake: Lake
+    spark: SparkSession, config: Config, matches: Entity, lake: Lake
 ) -> None:
     before = everything(spark, lake)
-    path = str(checkpoint_of(lake))
     again = lake.table("bronze", "matches").read(spark).where("offset >= 4")
-    batch = Batch(matches, lake, checkpoints.identity(spark, path), 1, "again", datetime.now(UTC))
-    refine(again, batch)
+    identity = checkpoints.identity(spark, str(checkpoint_of(lake)))
+    refine(again, batch(spark, config, matches, identity, 1))
     assert everything(spark, lake) == before
 
 
 def test_the_same_rows_in_a_new_batch_change_no_silver_row(
-    spark: SparkSession, matches: Entity, lake: Lake
+    spark: SparkSession, config: Config, matches: Entity, lake: Lake
 ) -> None:
     before = everything(spark, lake)["silver"]
     again = lake.table("bronze", "matches").read(spark)
     offsets = checkpoint_of(lake) / "offsets"
     shutil.copy(offsets / "1", offsets / "2")
-    refine(again, Batch(matches, lake, "another checkpoint", 2, "again", datetime.now(UTC)))
+    refine(again, batch(spark, config, matches, "another checkpoint", 2))
     assert everything(spark, lake)["silver"] == before
 
 

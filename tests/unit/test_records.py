@@ -13,6 +13,7 @@ from lakehouse.audit.records import (
     Expectations,
     Range,
     Record,
+    Resumed,
     Rows,
     Verdict,
     stream_metadata,
@@ -31,12 +32,19 @@ RECORD = Record(
     rows=Rows(read=5, valid=3, quarantined=2, reasons={"not_json": 1, "wrong_type": 2}),
     rules="0123456789abcdef",
     at="2026-01-31T10:00:00+00:00",
+    resumed=Resumed("me", "mended", "2026-01-31T11:00:00+00:00"),
     expectations=Expectations(
         "fedcba9876543210", success=False, rules={"towers": Verdict("critical", False, 5, 4, 1)}
     ),
 )
 EMPTY = replace(
-    RECORD, batch_id=0, source_from=None, ranges=(), rows=Rows(0, 0, 0), expectations=None
+    RECORD,
+    batch_id=0,
+    source_from=None,
+    ranges=(),
+    rows=Rows(0, 0, 0),
+    expectations=None,
+    resumed=None,
 )
 
 
@@ -76,6 +84,7 @@ def test_a_record_has_the_published_shape() -> None:
                 }
             },
         },
+        "resumed": {"by": "me", "why": "mended", "at": "2026-01-31T11:00:00+00:00"},
         "code": __version__,
     }
 

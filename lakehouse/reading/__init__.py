@@ -1,0 +1,1 @@
+"""What answers without Spark, in about a second."""

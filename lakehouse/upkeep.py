@@ -1,0 +1,95 @@
+"""What the owner of a stream does for its tables between batches."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from lakehouse import log
+from lakehouse.alarms import Alarm
+from lakehouse.audit import trail, validation
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from concurrent.futures import Future
+
+    from pyspark.sql import SparkSession
+
+    from lakehouse.audit.validation import Validation
+    from lakehouse.entities import Entity
+    from lakehouse.run import Run
+    from lakehouse.tables import Table
+
+
+@dataclass
+class Upkeep:
+    """The upkeep of the tables that one stream writes.
+
+    Every `trail.FOLD_AFTER` batches their commits are folded into the audit trail. The silver
+    table's own expectations are checked as [validation] says, in a thread of their own, since they
+    take seconds; what fails at severity critical is an alarm until it holds again.
+    """
+
+    spark: SparkSession
+    run: Run
+    entity: Entity
+    written: Sequence[Table]
+    folded: int = 0
+    checked: int = 0
+    checked_at: float = field(default_factory=time.monotonic)
+    running: Future[None] | None = None
+
+    def close(self) -> None:
+        """Wait for the check in hand: it reads through the session that is about to end."""
+        if self.running is not None:
+            self.running.cancel()
+            wait([self.running])
+
+    def after(self, batches: int) -> None:
+        """Do what is due after so many batches of this process."""
+        if batches >= self.folded + trail.FOLD_AFTER:
+            for table in self.written:
+                trail.fold(self.spark, table, self.run.lake)
+            self.folded = batches
+        if self._is_due(batches):
+            self.checked, self.checked_at = batches, time.monotonic()
+            pool = ThreadPoolExecutor(1, "validation")
+            self.running = pool.submit(self._check)
+            pool.shutdown(wait=False)  # the thread ends with its check
+
+    def _is_due(self, batches: int) -> bool:
+        settings, new = self.run.config.validation, batches - self.checked
+        if not self.written[0].name.startswith("silver.") or self.entity.suite is None or not new:
+            return False
+        if self.running is not None and not self.running.done():
+            return False
+        by_batches = bool(settings.every_batches) and new >= settings.every_batches
+        seconds = time.monotonic() - self.checked_at
+        return by_batches or 0 < settings.every_minutes * 60 <= seconds
+
+    def _check(self) -> None:
+        table = self.written[0]
+        try:
+            version = table.version(self.spark)
+            found = validation.validate(self.spark, self.entity, table, version)
+            if found.findings:
+                validation.keep(self.spark, found, self.run.lake)
+                self._tell(found)
+        except Exception:  # noqa: BLE001 - a check that breaks must not end the stream that it checks
+            log.get(table.name).exception("The table's expectations could not be checked")
+
+    def _tell(self, found: Validation) -> None:
+        for one in found.findings:
+            text = f"{found.table} version {found.version}: {one.rule}: {one.meaning}"
+            if one.severity == "critical" and one.success is not None:
+                tell = self.run.alarms.ended if one.success else self.run.alarms.raised
+                observed = "" if one.success else f"\nobserved: {one.observed}"
+                tell(found.table, Alarm.EXPECTATION_FAILED, text + observed, about=one.rule)
+        log.get(found.table).info(
+            f"Version {found.version} validated",
+            met=sum(one.success is True for one in found.findings),
+            failed={one.rule: one.severity for one in found.failed("critical", "warning", "info")},
+            errors={one.rule: one.error for one in found.errors},
+        )

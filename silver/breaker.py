@@ -1,0 +1,144 @@
+"""The circuit breaker: when too many messages are refused, silver stops before it writes.
+
+Off unless `breaker.share` is set. What it decided lies in `breaker.json` among the stream's state
+and survives restarts, until a person resumes the stream. Were the file lost, the batch that tripped
+it would be planned again, unchanged, and trip it again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from lakehouse import log, owner
+from lakehouse.alarms import Alarm
+from lakehouse.audit.records import Resumed
+from lakehouse.audit.trail import logged
+from lakehouse.errors import ExpectationError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pyspark.sql import SparkSession
+
+    from lakehouse.audit.records import Record
+    from lakehouse.run import Run
+    from lakehouse.settings import BreakerSettings
+    from lakehouse.tables import Table
+
+# So many of silver's last commits are looked at for the window, when a stream starts.
+LOOKED_AT = 100
+
+
+@dataclass
+class Breaker:
+    """The breaker of one stream: rows read and refused by its last batches, and what it decided."""
+
+    stream: str
+    settings: BreakerSettings
+    file: Path
+    window: deque[tuple[int, int]] = field(default_factory=deque)
+
+    def refuse_start(self) -> None:
+        """Refuse to start a stream whose breaker has tripped.
+
+        Raises:
+            ExpectationError: BREAKER_TRIPPED.
+        """
+        if tripped := read(self.file).get("tripped"):
+            raise ExpectationError("BREAKER_TRIPPED", **tripped)
+
+    def judge(self, record: Record) -> Record:
+        """Return *record* of a batch that may be written, with who let it pass where one did.
+
+        Raises:
+            ExpectationError: BREAKER_TRIPPED, once the window with this batch passes the limit. It
+                is kept on disk before it is raised.
+        """
+        resumed = self._resumed(record)
+        rows = (record.rows.read, record.rows.quarantined)
+        if resumed is None and self.settings.share and self._is_over(rows):
+            read_, refused = (sum(column) for column in zip(*self.window, rows, strict=True))
+            facts = {
+                "stream": self.stream,
+                "batch_id": record.batch_id,
+                "read": read_,
+                "refused": refused,
+                "percent": round(100 * refused / read_, 1),
+                "limit": round(100 * self.settings.share, 1),
+                "at": datetime.now(UTC).isoformat(timespec="seconds"),
+            }
+            owner.replace(self.file, {"tripped": facts})
+            raise ExpectationError("BREAKER_TRIPPED", **facts)
+        return replace(record, resumed=resumed)
+
+    def passed(self, record: Record) -> None:
+        """Take a batch that was written into the window; one that a person let pass begins it."""
+        if record.resumed is not None:
+            self.window.clear()
+            return
+        self.window.append((record.rows.read, record.rows.quarantined))
+        while sum(rows for rows, _ in self.window) - self.window[0][0] >= self.settings.window_rows:
+            self.window.popleft()
+
+    def _is_over(self, rows: tuple[int, int]) -> bool:
+        total, refused = (sum(column) for column in zip(*self.window, rows, strict=True))
+        return bool(total >= self.settings.least_rows and refused > self.settings.share * total)
+
+    def _resumed(self, record: Record) -> Resumed | None:
+        said = read(self.file).get("resumed")
+        if said is None or said["batch_id"] != record.batch_id:
+            return None
+        return Resumed(said["by"], said["why"], said["at"])
+
+
+def breaker(
+    spark: SparkSession, table: Table, settings: BreakerSettings, state_dir: Path
+) -> Breaker:
+    """Return the breaker of the silver *table*, its window filled from the table's last commits."""
+    found = Breaker(table.name, settings, state_dir / table.name / "breaker.json")
+    if settings.share:
+        after = table.version(spark) - LOOKED_AT
+        for commit in logged(spark, table, after=after):
+            rows = commit.facts.get("rows")
+            if commit.facts.get("resumed"):
+                found.window.clear()
+            elif rows:
+                found.window.append((rows["read"], rows["quarantined"]))
+    return found
+
+
+def resume(file: Path, *, by: str, why: str) -> dict[str, Any] | None:
+    """Let the batch that tripped the breaker of *file* pass, and return what had been found.
+
+    None, and nothing changes, where it has not tripped. Safe to repeat.
+    """
+    tripped: dict[str, Any] | None = read(file).get("tripped")
+    if tripped is not None:
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        said = {"batch_id": tripped["batch_id"], "by": by, "why": why, "at": at}
+        owner.replace(file, {"resumed": said})
+    return tripped
+
+
+def resumed(stream: str, run: Run, request: owner.Request) -> dict[str, Any]:
+    """Serve a request to resume *stream*, end its alarm, and return what is answered."""
+    said = {name: str(request.args[name]) for name in ("by", "why")}
+    tripped = resume(run.config.state_dir / stream / "breaker.json", **said)
+    if tripped is not None:
+        log.get(stream).info("Resumed", **said)
+        text = f"{stream} goes on with batch {tripped['batch_id']}: {said['why']} ({said['by']})"
+        run.alarms.ended(stream, Alarm.BREAKER_TRIPPED, text)
+    return {"tripped": tripped}
+
+
+def read(file: Path) -> dict[str, Any]:
+    """Return what the breaker of *file* decided last; nothing where it never did."""
+    try:
+        found: dict[str, Any] = json.loads(file.read_text())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return found
