@@ -93,10 +93,11 @@ class Batch:
         """Return what became of the batch's rows, once they are written.
 
         Superseded are the valid rows that are not rows of silver now. Those without a sequence are
-        told apart by looking into the table, and only where the batch had any.
+        told apart by looking into the table, and only where there can be any.
         """
         gone = counts.rows.valid - merged.inserted - merged.updated
-        bare = counts.bare - self._current_without_sequence(spark) if counts.bare else 0
+        look = gone and counts.bare
+        bare = counts.bare - self._current_without_sequence(spark) if look else 0
         failures = {
             (one.rule.name, one.rule.severity): tally.unmet
             for one, tally in zip(conditions(spark, self.entity), counts.tallies, strict=True)

@@ -16,6 +16,7 @@ from bronze.landing import land
 from lakehouse import owner, pipeline, streams
 from lakehouse.audit.records import stream_metadata
 from lakehouse.entities import Entity, from_contents
+from lakehouse.proof.verify import verify
 from lakehouse.run import Run
 from silver.parse import parse
 from silver.triage import triage
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame, Row, SparkSession
 
+    from lakehouse.proof.fates import Proof
     from lakehouse.settings import Config
     from lakehouse.tables import Lake
 
@@ -135,6 +137,13 @@ def run_once(spark: SparkSession, config: Config, entities: Sequence[Entity], *l
                 stack.enter_context(owner.owning(config.state_dir, stream.name))
             streams.run_all(spark, built, run, health, asked=lambda: 0)
     return run
+
+
+def proven(spark: SparkSession, of: Entity, lake: Lake) -> Proof:
+    """Return the proof of an entity, whose tables and commits are verified to the row."""
+    found = verify(spark, of, lake)
+    assert found.differences == ()
+    return found.proof
 
 
 def rows(spark: SparkSession, lake: Lake, layer: str, name: str) -> list[dict[str, Any]]:

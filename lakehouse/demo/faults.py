@@ -189,6 +189,11 @@ def year_10000(rng: Random, record: Record, fields: Fields) -> bytes:
     return _text({**record, rng.choice(fields.times): "10000-01-01T00:00:00Z"})
 
 
+def below_nought(rng: Random, record: Record, fields: Fields) -> bytes:
+    """A counter was reset in between, and a difference of two readings came out negative."""
+    return _text({**record, rng.choice(fields.counts): -rng.randrange(1, 50)})
+
+
 # Weights by feel of what support desks see most: cut messages and wrong types lead.
 KINDS = (
     Kind("not_utf8", 2, latin_1_name),
@@ -213,6 +218,7 @@ KINDS = (
     Kind("out_of_range", 2, overflow),
     Kind("out_of_range", 1, infinite),
     Kind("out_of_range", 1, year_10000),
+    Kind("expectation_failed", 3, below_nought),
 )
 
 

@@ -10,12 +10,12 @@ import duckdb
 import polars
 import pytest
 
-from lakehouse.proof.fates import Fate, prove
+from lakehouse.proof.fates import Fate
 from lakehouse.run import Run
 from lakehouse.tables import POSITION
 from tests.conftest import corpus, settings_for
 from tests.e2e.harness import Kafka, Lakehouse
-from tests.messages import entity, run_once
+from tests.messages import entity, proven, run_once
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +48,7 @@ def through(spark: SparkSession, kafka: Kafka, root: Path, things: Entity) -> tu
     own = config.kafka.model_copy(update={"bootstrap": kafka.bootstrap})
     config = config.model_copy(update={"kafka": own})
     run_once(spark, config, [things], "bronze", "silver")
-    return Lakehouse(root, kafka.bootstrap), prove(spark, things, Run(config).lake)
+    return Lakehouse(root, kafka.bootstrap), proven(spark, things, Run(config).lake)
 
 
 def back(row: dict[str, Any]) -> bytes:

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lakehouse import entities
-from lakehouse.proof.fates import prove
 from lakehouse.run import Run
 from tests.conftest import CONF, settings_for
 from tests.e2e.harness import Lakehouse, eventually
-from tests.messages import run_once
+from tests.messages import proven, run_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,7 +105,7 @@ def test_killed_between_quarantine_and_silver_the_batch_is_finished_under_its_ow
     run_once(spark, at(product.root, kafka), [changed], "bronze", "silver")
     new = {r["match_id"] for r in product.rows("silver") if r["_rules"] == changed.fingerprint}
     assert {"e", "f"} & new == {1000: {"e", "f"}, 100: set()}[limit]
-    assert prove(spark, changed, Run(at(product.root, kafka)).lake).holds
+    assert proven(spark, changed, Run(at(product.root, kafka)).lake).holds
 
 
 def test_killed_at_its_commit_bronze_lands_every_record_once(

@@ -10,11 +10,11 @@ import pytest
 from pyspark.sql import functions as F
 
 from lakehouse import entities
-from lakehouse.proof.fates import Fate, prove
+from lakehouse.proof.fates import Fate
 from lakehouse.run import Run
 from tests.conftest import settings_for
 from tests.e2e.harness import Kafka, Lakehouse, eventually
-from tests.messages import Sent, landed, run_once
+from tests.messages import Sent, landed, proven, run_once
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,7 +76,7 @@ def test_aborted_transactions_are_no_messages_and_gaps_are_no_loss(
     assert [row["match_id"] for row in product.rows("silver")] == expected
     offsets = [row["offset"] for row in product.rows("bronze")]
     assert offsets == [0, 1, 2, 8, 9, 10]
-    assert prove(spark, reads, Run(own).lake).holds
+    assert proven(spark, reads, Run(own).lake).holds
 
 
 def test_a_compacted_topic_with_tombstones_lands_what_is_left(
@@ -100,7 +100,7 @@ def test_a_compacted_topic_with_tombstones_lands_what_is_left(
 
     eventually(compacted, "the log cleaner has been there", 60)
     run_once(spark, own, [reads], "bronze", "silver")
-    proof = prove(spark, reads, Run(own).lake)
+    proof = proven(spark, reads, Run(own).lake)
     assert proof.holds
     (tombstone,) = product.rows("quarantine")
     assert (bytes(tombstone["key"]), tombstone["value"]) == (b"b", None)
@@ -161,7 +161,7 @@ def test_far_kafka_times_land_and_are_readable_everywhere(
     times: Any = product.table("bronze").to_pyarrow_table()["timestamp"].cast("int64").to_pylist()
     assert sorted(t // 1000 for t in times)[1:] == far
     assert product.table("silver").to_pyarrow_table().num_rows == len(far) + 1
-    proof = prove(spark, reads, Run(own).lake)
+    proof = proven(spark, reads, Run(own).lake)
     assert (proof.holds, proof.counts[Fate.CURRENT]) == (True, len(far) + 1)
 
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lakehouse import entities
-from lakehouse.proof.fates import Fate, prove
+from lakehouse.proof.fates import Fate
 from lakehouse.run import Run
 from tests.conftest import settings_for
 from tests.e2e.harness import eventually
-from tests.messages import run_once
+from tests.messages import proven, run_once
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,7 +59,7 @@ def test_sigterm_in_mid_batch_loses_and_doubles_nothing(
     assert [row["offset"] for row in lakehouse.rows("bronze")] == list(range(RECORDS))
     if layer == "bronze":
         return
-    proof = prove(spark, matches, Run(config).lake)
+    proof = proven(spark, matches, Run(config).lake)
     assert (proof.holds, proof.bronze, proof.counts[Fate.CURRENT]) == (True, RECORDS, 700)
 
 

@@ -1,0 +1,85 @@
+"""The audit trail from the command line, over what real streams left."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lakehouse import entities
+from lakehouse.run import Run
+from tests.conftest import CONF, settings_for
+from tests.e2e.harness import Lakehouse
+from tests.messages import proven
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pyspark.sql import SparkSession
+
+    from tests.conftest import Demo
+    from tests.e2e.harness import Kafka
+
+MESSAGES = ['{"match_id": "a", "team_1_towers": 11}', "junk", '{"match_id": "b", "status": "odd"}']
+
+
+@pytest.mark.parametrize("name", ["matches", "players"])
+def test_what_the_demo_leaves_is_verified(demo: Demo, spark: SparkSession, name: str) -> None:
+    of = entities.load(CONF / "entities" / name)
+    found = proven(spark, of, Run(settings_for(demo.root)).lake)
+    assert found.bronze == demo.facts[name]["produced"]
+
+
+def test_each_commit_is_a_line_and_a_version_tells_all_without_spark(demo: Demo) -> None:
+    product = Lakehouse(demo.root, "127.0.0.1:1")
+    lines = product.call("audit", "log", "silver.matches").stdout.splitlines()
+    assert lines[0] == "silver.matches"
+    assert all("MERGE" in line and " met " in line for line in lines[1:-1])
+    assert "CREATE TABLE" in lines[-1]
+    shown = product.call("audit", "log", "silver.matches", "--version", "1", "--json")
+    facts = json.loads(shown.stdout)
+    rules = facts["record"]["expectations"]["rules"]
+    assert facts["record"]["rows"]["read"] == sum(one["count"] for one in facts["positions"])
+    assert {one["severity"] for one in rules.values()} == {"critical", "warning", "info"}
+    every = json.loads(product.call("audit", "log", "--json").stdout)
+    assert set(every) == {
+        f"{layer}.{name}"
+        for layer in ("bronze", "silver", "quarantine")
+        for name in ("matches", "players")
+    }
+
+
+def test_verify_ends_with_0_where_all_holds_and_with_1_and_the_differences_where_not(
+    kafka: Kafka, lakehouse: Lakehouse, matches_topic: str, spark: SparkSession
+) -> None:
+    kafka.send(matches_topic, MESSAGES)
+    lakehouse.once("all", "--entity", "matches")
+    text = (lakehouse.root / "_state" / "silver.prom").read_text()
+    failed = (
+        'lakehouse_expectation_failures_total{entity="matches",rule="status_is_known",'
+        'severity="warning"} 1.0'
+    )
+    assert failed in text
+    assert 'lakehouse_quarantined_total{entity="matches",reason="not_json"} 1.0' in text
+    good = lakehouse.call("audit", "verify", "--entity", "matches")
+    assert good.returncode == 0, good.stdout + good.stderr
+    assert "3 in bronze = 2 current + 1 quarantined" in good.stdout
+    assert "the streams took" in good.stdout
+
+    path = lakehouse.root / "silver" / "matches"
+    spark.sql(f"UPDATE delta.`{path}` SET team_1_towers = 2 WHERE match_id = 'a'")
+    bad = lakehouse.call("audit", "verify", "--entity", "matches", "--json")
+    assert bad.returncode == 1
+    (found,) = json.loads(bad.stdout)["entities"].values()
+    where = f"silver.matches: the row of {matches_topic}:0:0 is not its message's in team_1_towers"
+    assert where in found["differences"]
+
+
+def test_verify_without_tables_says_so(tmp_path: Path) -> None:
+    done = Lakehouse(tmp_path / "lake", "127.0.0.1:1").call("audit", "verify")
+    assert (done.returncode, "[TABLE_MISSING]" in done.stderr) == (4, True)
+    done = Lakehouse(tmp_path / "lake", "127.0.0.1:1").call("audit", "log", "silver.matches")
+    assert (done.returncode, "[TABLE_MISSING]" in done.stderr) == (4, True)
+    done = Lakehouse(tmp_path / "lake", "127.0.0.1:1").call("audit", "log", "silver.match")
+    assert (done.returncode, "there are bronze.matches" in done.stderr) == (2, True)

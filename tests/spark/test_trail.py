@@ -1,0 +1,70 @@
+"""The audit trail outlives the log of the table that it tells of."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lakehouse.audit import trail
+from lakehouse.reading import trail as reading
+from lakehouse.run import Run
+from tests.messages import plant, proven, run_once
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from lakehouse.entities import Entity
+    from lakehouse.settings import Config
+
+LAYERS = ("bronze", "silver", "quarantine")
+
+
+def checkpointed(spark: SparkSession, path: str) -> None:
+    """Have Delta write a checkpoint and remove what is beyond its retention, as it does by itself."""
+    jvm: Any = spark._jvm
+    none = jvm.scala.Option.empty()
+    log = jvm.org.apache.spark.sql.delta.DeltaLog.forTable(spark._jsparkSession, path)
+    log.checkpoint(log.update(False, none, none), none)
+
+
+def test_a_commit_is_told_after_deltas_cleanup_has_removed_it(
+    spark: SparkSession, config: Config, matches: Entity
+) -> None:
+    lake = Run(config).lake
+    for number in range(3):
+        plant(spark, lake, matches, [{"match_id": str(number)}, "junk"], 2 * number)
+        run_once(spark, config, [matches], "silver")  # folds what was there, before its own commit
+    for layer in LAYERS:
+        trail.fold(spark, lake.table(layer, "matches"), lake)
+    whole = {layer: trail.trail(spark, lake.table(layer, "matches"), lake) for layer in LAYERS}
+
+    long_ago = time.time() - 400 * 86_400
+    for layer in LAYERS:
+        table = lake.table(layer, "matches")
+        for file in Path(table.path, "_delta_log").iterdir():
+            os.utime(file, (long_ago, long_ago))
+        checkpointed(spark, table.path)
+        assert not Path(table.path, "_delta_log", f"{0:020d}.json").exists(), layer
+        assert trail.trail(spark, table, lake) == whole[layer]
+        assert reading.trail(config.lake, table.name) == whole[layer]
+
+    proof = proven(spark, matches, lake)
+    assert (proof.holds, proof.bronze) == (True, 6)
+    plant(spark, lake, matches, [{"match_id": "later"}], 6)
+    run_once(spark, config, [matches], "silver")
+    assert proven(spark, matches, lake).bronze == 7
+
+
+def test_folding_again_adds_nothing_and_only_new_commits_are_folded(
+    spark: SparkSession, config: Config, matches: Entity
+) -> None:
+    lake = Run(config).lake
+    table = lake.table("bronze", "matches")
+    plant(spark, lake, matches, [{"match_id": "a"}])
+    assert trail.fold(spark, table, lake) == 2
+    assert trail.fold(spark, table, lake) == 0
+    plant(spark, lake, matches, [{"match_id": "b"}], 1)
+    assert trail.fold(spark, table, lake) == 1
+    assert [one.version for one in trail.folded(spark, table, lake)] == [0, 1, 2]
