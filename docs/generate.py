@@ -29,13 +29,18 @@ Facts go to standard output, as text or with `--json` as one JSON object; everyt
 standard error. Every command has `-h` and `--help`.
 """
 
-CODES = """\
+# The one code with several meanings.
+ONE = (
+    "An error that nobody foresaw; its trace is shown. `lakehouse broker status`: none runs. "
+    "`lakehouse audit verify`: there are differences."
+)
+CODES = f"""\
 ## Exit codes
 
 | code | what it means |
 |---|---|
 | 0 | All went well. |
-| 1 | An error that nobody foresaw; its trace is shown. `lakehouse broker status`: none runs. |
+| 1 | {ONE} |
 """
 
 ERRORS = """\
