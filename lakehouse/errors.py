@@ -220,7 +220,8 @@ class ExpectationError(LakehouseError):
         ),
         "BREAKER_TRIPPED": Message(
             "{stream} stopped before batch {batch_id}: {percent} % would be quarantined",
-            "{refused} of the last {read} messages; the limit breaker.share is {limit} % ({at})",
+            "of the last {read} messages {refused}, and breaker.share allows {limit} % ({at}); "
+            "in this batch: {reasons}",
             "mend the producer or the rules, then run `lakehouse resume {stream} --why REASON`",
         ),
     }
@@ -260,6 +261,11 @@ class MachineError(LakehouseError):
             "{stream} (pid {pid}) did not answer within {seconds} s",
             "it may still be finishing a batch",
             "wait and ask again, or send the process SIGTERM twice",
+        ),
+        "REQUEST_REFUSED": Message(
+            "the owner of {stream} did not {verb} it",
+            "{why}",
+            "ask again with the version of lakehouse that runs the stream",
         ),
         "BROKER_RUNNING": Message(
             "a broker is already running: pid {pid} at {bootstrap}",

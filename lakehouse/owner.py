@@ -146,7 +146,8 @@ def asked(
     """Ask the owner of *stream* to do *verb*, and return its answer.
 
     Raises:
-        MachineError: NO_ANSWER when there is none after *seconds*, or the owner cannot do it.
+        MachineError: NO_ANSWER when there is none after *seconds*, REQUEST_REFUSED when the owner
+            cannot do it.
     """
     held = holder(state_dir, stream)
     request = ask(state_dir, stream, verb, **args)
@@ -156,6 +157,8 @@ def asked(
             pid = held.pid if held else 0
             raise MachineError("NO_ANSWER", stream=stream, pid=pid, seconds=seconds)
         time.sleep(0.05)
+    if not facts["ok"]:
+        raise MachineError("REQUEST_REFUSED", stream=stream, verb=verb, why=facts.get("why"))
     return facts
 
 

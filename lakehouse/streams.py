@@ -151,13 +151,13 @@ def _tend(spark: SparkSession, stream: Stream, run: Run, health: Health) -> None
     """Start *stream* if it is due, notice if it ended, and see to what it ended with."""
     if stream.done or (stream.tripped and not stream.turn.stopping):
         return
-    if stream.upkeep is not None:
-        stream.upkeep.after(health.streams[stream.name].batches)
     if stream.turn.stopping:
         _finish(spark, stream, run, health)
         return
     try:
         _advance(spark, stream, run, health)
+        if stream.upkeep is not None and stream.query is not None:
+            stream.upkeep.after(health.streams[stream.name].batches)
     except ExpectationError as error:
         _trip(stream, error, run, health)
     except LakehouseError as error:
@@ -268,7 +268,7 @@ def _end(stream: Stream, run: Run, health: Health) -> LakehouseError | None:
         log.get(stream.name).warning("Spark did not stop in order", reason=str(error)[:200])
     if failed is not None and failed is not stream.tripped:
         _fail(stream, failed, run, health)
-    elif health.streams[stream.name].state not in {"failing", "tripped"}:
+    elif health.streams[stream.name].state != "failing":
         health.set(stream.name, "stopped")
     return failed if run.once or failed is not stream.tripped else None
 

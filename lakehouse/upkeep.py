@@ -23,13 +23,16 @@ if TYPE_CHECKING:
     from lakehouse.tables import Table
 
 
+FOLD_SECONDS = 3600.0
+
+
 @dataclass
 class Upkeep:
     """The upkeep of the tables that one stream writes.
 
-    Every `trail.FOLD_AFTER` batches their commits are folded into the audit trail. The silver
-    table's own expectations are checked as [validation] says, in a thread of their own, since they
-    take seconds; what fails at severity critical is an alarm until it holds again.
+    Every `trail.FOLD_AFTER` batches, and every hour, their commits are folded into the audit trail.
+    The silver table's own expectations are checked as [validation] says, in a thread of their own,
+    since they take seconds; what fails at severity critical is an alarm until it holds again.
     """
 
     spark: SparkSession
@@ -37,6 +40,7 @@ class Upkeep:
     entity: Entity
     written: Sequence[Table]
     folded: int = 0
+    folded_at: float = field(default_factory=time.monotonic)
     checked: int = 0
     checked_at: float = field(default_factory=time.monotonic)
     running: Future[None] | None = None
@@ -49,10 +53,11 @@ class Upkeep:
 
     def after(self, batches: int) -> None:
         """Do what is due after so many batches of this process."""
-        if batches >= self.folded + trail.FOLD_AFTER:
+        hour_ago = time.monotonic() - FOLD_SECONDS
+        if batches >= self.folded + trail.FOLD_AFTER or (batches and self.folded_at < hour_ago):
             for table in self.written:
                 trail.fold(self.spark, table, self.run.lake)
-            self.folded = batches
+            self.folded, self.folded_at = batches, time.monotonic()
         if self._is_due(batches):
             self.checked, self.checked_at = batches, time.monotonic()
             pool = ThreadPoolExecutor(1, "validation")
@@ -60,8 +65,9 @@ class Upkeep:
             pool.shutdown(wait=False)  # the thread ends with its check
 
     def _is_due(self, batches: int) -> bool:
+        """Say whether it is time to check; by the clock also when nothing came: it may be stale."""
         settings, new = self.run.config.validation, batches - self.checked
-        if not self.written[0].name.startswith("silver.") or self.entity.suite is None or not new:
+        if not self.written[0].name.startswith("silver.") or self.entity.suite is None:
             return False
         if self.running is not None and not self.running.done():
             return False

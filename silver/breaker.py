@@ -42,13 +42,14 @@ class Breaker:
     file: Path
     window: deque[tuple[int, int]] = field(default_factory=deque)
 
-    def refuse_start(self) -> None:
-        """Refuse to start a stream whose breaker has tripped.
+    def refuse_start(self, checkpoint: str | None) -> None:
+        """Refuse to start a stream whose breaker has tripped, under the same *checkpoint*.
 
         Raises:
             ExpectationError: BREAKER_TRIPPED.
         """
-        if tripped := read(self.file).get("tripped"):
+        tripped = read(self.file).get("tripped")
+        if tripped and tripped["checkpoint"] == checkpoint:
             raise ExpectationError("BREAKER_TRIPPED", **tripped)
 
     def judge(self, record: Record) -> Record:
@@ -64,7 +65,9 @@ class Breaker:
             read_, refused = (sum(column) for column in zip(*self.window, rows, strict=True))
             facts = {
                 "stream": self.stream,
+                "checkpoint": record.checkpoint,
                 "batch_id": record.batch_id,
+                "reasons": _counted(record),
                 "read": read_,
                 "refused": refused,
                 "percent": round(100 * refused / read_, 1),
@@ -80,7 +83,11 @@ class Breaker:
         if record.resumed is not None:
             self.window.clear()
             return
-        self.window.append((record.rows.read, record.rows.quarantined))
+        self.add(record.rows.read, record.rows.quarantined)
+
+    def add(self, read_: int, refused: int) -> None:
+        """Add a batch to the window, and drop those that it can do without."""
+        self.window.append((read_, refused))
         while sum(rows for rows, _ in self.window) - self.window[0][0] >= self.settings.window_rows:
             self.window.popleft()
 
@@ -90,9 +97,16 @@ class Breaker:
 
     def _resumed(self, record: Record) -> Resumed | None:
         said = read(self.file).get("resumed")
-        if said is None or said["batch_id"] != record.batch_id:
+        this = (record.checkpoint, record.batch_id)
+        if said is None or (said["checkpoint"], said["batch_id"]) != this:
             return None
         return Resumed(said["by"], said["why"], said["at"])
+
+
+def _counted(record: Record) -> str:
+    """Return the reasons of a batch as people read them, the most frequent first."""
+    by_rows = sorted(record.rows.reasons.items(), key=lambda one: -one[1])
+    return ", ".join(f"{rows} {code}" for code, rows in by_rows) or "none"
 
 
 def breaker(
@@ -107,7 +121,7 @@ def breaker(
             if commit.facts.get("resumed"):
                 found.window.clear()
             elif rows:
-                found.window.append((rows["read"], rows["quarantined"]))
+                found.add(rows["read"], rows["quarantined"])
     return found
 
 
@@ -119,7 +133,8 @@ def resume(file: Path, *, by: str, why: str) -> dict[str, Any] | None:
     tripped: dict[str, Any] | None = read(file).get("tripped")
     if tripped is not None:
         at = datetime.now(UTC).isoformat(timespec="seconds")
-        said = {"batch_id": tripped["batch_id"], "by": by, "why": why, "at": at}
+        batch = {name: tripped[name] for name in ("checkpoint", "batch_id")}
+        said = {**batch, "by": by, "why": why, "at": at}
         owner.replace(file, {"resumed": said})
     return tripped
 

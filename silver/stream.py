@@ -40,7 +40,7 @@ def start(spark: SparkSession, entity: Entity, run: Run, turn: Turn) -> Streamin
     silver = run.lake.table("silver", entity.name)
     checkpoint = prepare(spark, entity, run.lake)
     limit = breaker(spark, silver, run.config.breaker, run.config.state_dir)
-    limit.refuse_start()
+    limit.refuse_start(checkpoint.id if checkpoint else None)
     for layer in ("silver", "quarantine"):
         trail.fold(spark, run.lake.table(layer, entity.name), run.lake)
     rules.archive(spark, entity, run.lake)

@@ -30,17 +30,18 @@ class Commit:
     `checkpoint` and `batch_id` are the transaction by which a batch's commit is found. `ranges`
     are the positions it holds: of silver and quarantine as its record says, of bronze as the
     statistics of its files say; empty where those do not tell. `rows_added` is the number of rows
-    in the files that it added. `planned` and `started` are of the checkpoint: bronze's only.
+    in the files that it added. `planned` is bronze's only, as long
+    as its checkpoint tells; `started_at` comes from there, or from the record.
     """
 
     version: int
-    at: datetime
+    committed_at: datetime
     operation: str
     data_change: bool
     rows_added: int | None
     checkpoint: str | None = None
     batch_id: int | None = None
-    started: datetime | None = None
+    started_at: datetime | None = None
     ranges: tuple[Range, ...] = ()
     planned: tuple[Planned, ...] = ()
     metrics: dict[str, str] = field(default_factory=dict)
@@ -58,14 +59,14 @@ class Commit:
     def to_row(self) -> dict[str, Any]:
         """Return the commit as a row of the trail, in values that JSON has."""
         row = asdict(self)
-        row["at"] = self.at.isoformat()
-        row["started"] = self.started and self.started.isoformat()
+        row["committed_at"] = self.committed_at.isoformat()
+        row["started_at"] = self.started_at and self.started_at.isoformat()
         return row
 
     @classmethod
     def from_row(cls, row: dict[str, Any]) -> Commit:
         """Return the commit that a row of the trail tells of."""
-        times = {name: row[name] and _utc(row[name]) for name in ("at", "started")}
+        times = {name: row[name] and _utc(row[name]) for name in ("committed_at", "started_at")}
         ranges = tuple(Range(**one) for one in row["ranges"])
         planned = tuple(Planned(**one) for one in row["planned"])
         more = {"ranges": ranges, "planned": planned, "metrics": dict(row["metrics"])}
@@ -86,13 +87,13 @@ def read(text: str, version: int) -> Commit:
     at = info.get("inCommitTimestamp") or info.get("timestamp") or 0
     return Commit(
         version=version,
-        at=datetime.fromtimestamp(at / 1000, UTC),
+        committed_at=datetime.fromtimestamp(at / 1000, UTC),
         operation=str(info.get("operation", "")),
         data_change=any(file.get("dataChange", True) for file in (*added, *removed)),
         rows_added=_rows(added),
         checkpoint=transaction and str(transaction["appId"]),
         batch_id=transaction and int(transaction["version"]),
-        started=datetime.fromisoformat(facts["at"]) if facts.get("at") else None,
+        started_at=datetime.fromisoformat(facts["at"]) if facts.get("at") else None,
         ranges=tuple(sorted(ranges, key=lambda r: (r.topic, r.topic_id or "", r.partition))),
         metrics={str(k): str(v) for k, v in (info.get("operationMetrics") or {}).items()},
         record=record,

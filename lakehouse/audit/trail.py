@@ -27,8 +27,8 @@ FOLD_AFTER = 50
 # Names the trail's own transactions, so that a fold that runs twice adds nothing.
 APPLICATION = "lakehouse.trail"
 TRAIL = (
-    "version LONG, at TIMESTAMP, operation STRING, data_change BOOLEAN, rows_added LONG, "
-    "checkpoint STRING, batch_id LONG, started TIMESTAMP, "
+    "version LONG, committed_at TIMESTAMP, operation STRING, data_change BOOLEAN, rows_added LONG, "
+    "checkpoint STRING, batch_id LONG, started_at TIMESTAMP, "
     "ranges ARRAY<STRUCT<topic: STRING, topic_id: STRING, partition: INT, min: LONG, max: LONG, "
     "count: LONG>>, "
     "planned ARRAY<STRUCT<topic: STRING, partition: INT, start: LONG, end: LONG>>, "
@@ -51,7 +51,7 @@ def fold(spark: SparkSession, table: Table, lake: Lake) -> int:
         return 0
     rows = tables.frame(spark, [one.to_row() for one in new], TRAIL)
     if not exists:
-        tables.create(spark, trail, rows.schema, lake)
+        tables.create(spark, trail, rows.schema, lake, **{"delta.appendOnly": "true"})
     writer = rows.coalesce(1).write.format("delta").mode("append")
     marks = {"txnAppId": APPLICATION, "txnVersion": str(new[-1].version)}
     writer.options(**marks).save(trail.path)
@@ -74,7 +74,7 @@ def folded(spark: SparkSession, table: Table, lake: Lake) -> list[Commit]:
     kept = lake.trail(table.name)
     if not kept.exists(spark):
         return []
-    micros = {name: F.unix_micros(name).alias(name) for name in ("at", "started")}
+    micros = {name: F.unix_micros(name).alias(name) for name in ("committed_at", "started_at")}
     rows = kept.read(spark).orderBy("version").withColumns(micros).collect()
     return [
         Commit.from_row(
@@ -109,7 +109,7 @@ def _with_plan(spark: SparkSession, table: Table, commit: Commit) -> Commit:
         for topic, partitions in plan.end.items()
         for partition, end in partitions.items()
     )
-    return replace(commit, planned=planned, started=plan.at)
+    return replace(commit, planned=planned, started_at=plan.at)
 
 
 def _time(micros: int | None) -> datetime | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import warnings
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -29,6 +30,8 @@ VALIDATIONS = (
     "error STRING, observed STRING, result STRING"
 )
 SITE = "lakehouse"
+# One context serves the process, and GX changes what is global in it.
+ALONE = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,7 @@ def validate(
     rules = [rule for rule in suites.rules(entity, columns) if not rule.by_row]
     found: list[ExpectationValidationResult] = []
     if rules:
-        with _views_dropped(spark):
+        with ALONE, _views_dropped(spark):
             found = _run(rules, table, version, table.read(spark, version), docs)
     by_name = {one.expectation_config.meta["name"]: one for one in found if one.expectation_config}
     findings = tuple(_finding(rule, by_name[rule.name]) for rule in rules)
@@ -92,7 +95,7 @@ def validate(
 
 
 def keep(spark: SparkSession, found: Validation, lake: Lake) -> None:
-    """Append *found* to the table `audit/<layer>.<entity>_validations`.
+    """Append *found* to the table `audit/<layer>.<entity>.validations`.
 
     Only the owner of the table's stream may call it.
     """
@@ -102,13 +105,13 @@ def keep(spark: SparkSession, found: Validation, lake: Lake) -> None:
         for f in found.findings
     ]
     frame = tables.frame(spark, rows, VALIDATIONS)
-    tables.create(spark, table, frame.schema, lake)
+    tables.create(spark, table, frame.schema, lake, **{"delta.appendOnly": "true"})
     frame.coalesce(1).write.format("delta").mode("append").save(table.path)
 
 
 def validations(lake: Lake, table: str) -> Table:
     """Return the table that keeps what was found of *table*, such as `silver.matches`."""
-    return lake.table("audit", f"{table}_validations")
+    return lake.table("audit", f"{table}.validations")
 
 
 def _run(

@@ -96,7 +96,7 @@ def _facts(commit: Commit) -> dict[str, Any]:
     rules = (said.get("expectations") or {}).get("rules") or {}
     return {
         "version": commit.version,
-        "at": commit.at.isoformat(),
+        "at": commit.committed_at.isoformat(),
         "operation": commit.operation,
         "stream": said.get("stream"),
         "batch_id": commit.batch_id,
@@ -123,15 +123,15 @@ def _line(commit: Commit) -> str:
         else f"{commit.rows_added or 0} rows"
     )
     met = facts["expectations"]
-    verdict = f"{sum(met.values())}/{len(met)} met" if met else ""
+    held = f"{sum(met.values())}/{len(met)} met" if met else ""
     made = " ".join(filter(None, (said.get("code"), said.get("rules"))))
     parts = (
         f"{commit.version:>6}",
-        commit.at.isoformat(timespec="seconds").removesuffix("+00:00") + "Z",
+        commit.committed_at.isoformat(timespec="seconds").removesuffix("+00:00") + "Z",
         f"{commit.operation:<17}",
         f"{batch:<9}",
         f"{told:<24}",
-        f"{verdict:<10}",
+        f"{held:<10}",
         f"{places}{more}",
         made,
     )
@@ -183,7 +183,7 @@ def _verified(one: Verification) -> dict[str, Any]:
         "bronze": one.proof.bronze,
         **{str(fate): n for fate, n in one.proof.counts.items()},
         "differences": one.differences,
-        "metrics": one.metrics,
+        "counted_twice": one.counted_twice,
         "seconds": round(one.seconds, 2),
         "streams_seconds": round(one.streamed, 2),
     }
@@ -195,6 +195,6 @@ def _report(name: str, one: Verification) -> list[str]:
     ratio = f", {one.seconds / one.streamed:.2f} of it" if one.streamed else ""
     took = f"verified in {one.seconds:.1f} s; the streams took {one.streamed:.1f} s{ratio}"
     lines = [f"{name}: {one.proof.bronze} in bronze = {fates}", f"  {took}"]
-    lines += [f"  counted twice by a retry of Spark: {said}" for said in one.metrics]
+    lines += [f"  counted twice by a retry of Spark: {said}" for said in one.counted_twice]
     lines += [f"  DIFFERENCE {said}" for said in one.differences]
     return [*lines, f"  {'holds' if one.holds else f'{len(one.differences)} differences'}"]

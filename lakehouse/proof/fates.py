@@ -53,7 +53,13 @@ class Fate(StrEnum):
     STRAY = "stray"
 
 
-FAULTS = (Fate.NONE, Fate.SEVERAL, Fate.STRAY)
+# What is said of a position with such a fate.
+SAYS = {
+    Fate.NONE: "has no fate",
+    Fate.SEVERAL: "has several fates",
+    Fate.STRAY: "is not in bronze",
+}
+FAULTS = tuple(SAYS)
 
 
 @dataclass(frozen=True)
@@ -92,7 +98,7 @@ def proof(seen: View, judged: Sequence[Judged]) -> Proof:
         counted = {row["fate"]: row for row in grouped.collect()}
         faulty = found.where(F.col("fate").isin(*FAULTS)).orderBy(*POSITION).limit(EXAMPLES)
         faults = tuple(
-            f"{row['topic']}:{row['partition']}:{row['offset']} has {row['fate']}"
+            f"{row['topic']}:{row['partition']}:{row['offset']} {SAYS[row['fate']]}"
             for row in faulty.collect()
         )
     finally:

@@ -31,14 +31,15 @@ if TYPE_CHECKING:
 class Verification:
     """What was verified of an entity.
 
-    `differences` are faults, each a sentence. `metrics` are figures of Spark's own that are too
-    high where the trail has kept them as they were: a retried stage counts twice, and no row is
-    wrong. `seconds` is what verifying took, `streamed` what the streams took for all their batches.
+    `differences` are faults, each a sentence. `counted_twice` are figures of Spark's own that are
+    too high where the trail has kept them as they were: a retried stage counts again, and no row is
+    wrong. `seconds` is what verifying took, `streamed` what bronze and silver took for all batches
+    whose beginning is known.
     """
 
     proof: Proof
     differences: tuple[str, ...]
-    metrics: tuple[str, ...]
+    counted_twice: tuple[str, ...]
     seconds: float
     streamed: float
 
@@ -74,12 +75,15 @@ def verify(spark: SparkSession, entity: Entity, lake: Lake) -> Verification:
         ]
     faults = [*found.faults] if any(found.counts[fate] for fate in FAULTS) else []
     took = time.monotonic() - began
-    streamed = sum(map(_seconds, (one for commits in seen.commits.values() for one in commits)))
-    return Verification(found, (*faults, *differences), notes.metrics, took, streamed)
+    # Quarantine's commits lie within silver's batches.
+    batches = [*seen.commits["bronze"], *seen.commits["silver"]]
+    streamed = sum(map(_seconds, batches))
+    return Verification(found, (*faults, *differences), tuple(notes.counted_twice), took, streamed)
 
 
 def _seconds(commit: Commit) -> float:
-    return max(0.0, (commit.at - commit.started).total_seconds()) if commit.started else 0.0
+    began = commit.started_at
+    return max(0.0, (commit.committed_at - began).total_seconds()) if began else 0.0
 
 
 def unread(verified: Iterable[Verification]) -> int:

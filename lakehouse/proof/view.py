@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 
 from lakehouse import tables
 from lakehouse.audit.trail import trail
+from lakehouse.errors import TableError
 from lakehouse.tables import quoted
 
 if TYPE_CHECKING:
@@ -49,8 +50,22 @@ class View:
 
 
 def view(spark: SparkSession, entity: str, lake: Lake) -> View:
-    """Return the view of *entity*'s tables as they are now."""
+    """Return the view of *entity*'s tables as they are now.
+
+    Raises:
+        TableError: TABLE_MISSING.
+    """
     layers = ("silver", "quarantine", "bronze")
+    for layer in layers:
+        table = lake.table(layer, entity)
+        if not table.exists(spark):
+            raise TableError(
+                "TABLE_MISSING",
+                table=table.name,
+                path=table.path,
+                reason="there is nothing to prove before its stream has run",
+                cure=f"run `lakehouse start all --entity {entity} --once` first",
+            )
     # Silver first, bronze last: what one holds, those after it held before.
     versions = {layer: lake.table(layer, entity).version(spark) for layer in layers}
     frames = {layer: lake.table(layer, entity).read(spark, versions[layer]) for layer in layers}

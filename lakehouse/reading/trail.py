@@ -47,7 +47,7 @@ def validations(lake: LakeSettings, table: str, version: int) -> list[dict[str, 
     """Return what the owner's last check of *version* of *table* found, a row for each rule."""
     found = [
         row
-        for row in rows(f"{lake.location}/audit/{table}_validations")
+        for row in rows(f"{lake.location}/audit/{table}.validations")
         if row["version"] == version
     ]
     last = max((row["at"] for row in found), default=None)

@@ -77,13 +77,14 @@ def test_rows_that_silver_has_yet_to_read_are_unread_and_no_fault(
     assert (proof.counts[Fate.UNREAD], proof.holds) == (1, True)
 
 
+AGAIN = "INSERT INTO {table} SELECT * FROM {table} WHERE offset = "
 FAULTS = [
-    ("silver", "DELETE FROM {table} WHERE match_id = 'a'", "1 has none"),
-    ("quarantine", "DELETE FROM {table} WHERE offset = 2", "2 has none"),
-    ("bronze", "DELETE FROM {table} WHERE offset = 2", "2 has stray"),
-    ("bronze", "INSERT INTO {table} SELECT * FROM {table} WHERE offset = 0", "0 has several"),
-    ("quarantine", "INSERT INTO {table} SELECT * FROM {table} WHERE offset = 2", "2 has several"),
-    ("silver", "UPDATE {table} SET _offset = 0 WHERE match_id = 'a'", "1 has none"),
+    ("silver", "DELETE FROM {table} WHERE match_id = 'a'", "1 has no fate"),
+    ("quarantine", "DELETE FROM {table} WHERE offset = 2", "2 has no fate"),
+    ("bronze", "DELETE FROM {table} WHERE offset = 2", "2 is not in bronze"),
+    ("bronze", AGAIN + "0", "0 has several fates"),
+    ("quarantine", AGAIN + "2", "2 has several fates"),
+    ("silver", "UPDATE {table} SET _offset = 0 WHERE match_id = 'a'", "1 has no fate"),
 ]  # fmt: skip
 
 
@@ -108,7 +109,7 @@ def test_the_account_of_the_demo_fails_when_a_row_is_removed_behind_its_back(
     with pytest.raises(ExpectationError) as found:
         demand([account(spark, matches, lake, produced)])
     assert found.value.code == "NOT_PROVEN"
-    assert f"{matches.topic}:0:4 has none" in str(found.value.params["differences"])
+    assert f"{matches.topic}:0:4 has no fate" in str(found.value.params["differences"])
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ LAYERS = ("bronze", "silver", "quarantine")
 
 
 def checkpointed(spark: SparkSession, path: str) -> None:
-    """Have Delta write a checkpoint and remove what is beyond its retention, as it does by itself."""
+    """Have Delta write a checkpoint and clean its log, as it does by itself in time."""
     jvm: Any = spark._jvm
     none = jvm.scala.Option.empty()
     log = jvm.org.apache.spark.sql.delta.DeltaLog.forTable(spark._jsparkSession, path)

@@ -111,7 +111,7 @@ FAULTS: dict[str, tuple[str, str, str]] = {
     "a quarantine row dropped": (
         "quarantine",
         "DELETE FROM {table} WHERE offset = 2",
-        "esports-matches:0:2 has none",
+        "esports-matches:0:2 has no fate",
     ),
     "a quarantine row altered": (
         "quarantine",
@@ -131,12 +131,12 @@ FAULTS: dict[str, tuple[str, str, str]] = {
     "a silver row removed": (
         "silver",
         "DELETE FROM {table} WHERE match_id = 'd'",
-        "esports-matches:0:8 has none",
+        "esports-matches:0:8 has no fate",
     ),
     "an older silver row put back": (
         "silver",
         "INSERT INTO {table} REPLACE WHERE match_id = 'a' " + OLDER,
-        "esports-matches:0:7 has none",
+        "esports-matches:0:7 has no fate",
     ),
     "a batch mark changed": (
         "silver",
@@ -334,4 +334,6 @@ def test_a_figure_that_spark_counted_twice_is_told_apart_once_the_trail_has_kept
     trail.fold(spark, lake.table("bronze", "matches"), lake)
     found: Verification = verify(spark, matches, lake)
     assert found.holds
-    assert found.metrics == ("bronze.matches version 2: numOutputRows is 8, its files hold 4",)
+    assert found.counted_twice == (
+        "bronze.matches version 2: numOutputRows is 8, its files hold 4",
+    )

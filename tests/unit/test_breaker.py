@@ -18,7 +18,7 @@ STREAM = "silver.matches"
 
 
 def record(batch_id: int, read_: int, refused: int) -> Record:
-    rows = Rows(read_, read_ - refused, refused)
+    rows = Rows(read_, read_ - refused, refused, {"not_json": refused} if refused else {})
     return Record(STREAM, "run", "c", batch_id, None, "{}", (), rows, "rules", "now")
 
 
@@ -80,13 +80,15 @@ def test_a_trip_lasts_until_it_is_resumed_and_then_the_share_is_counted_anew(
     with pytest.raises(ExpectationError):
         take(breaker, 1, 50, 50)
     again = Breaker(STREAM, breaker.settings, breaker.file)
-    with pytest.raises(ExpectationError):
-        again.refuse_start()
+    with pytest.raises(ExpectationError) as found:
+        again.refuse_start("c")
+    assert "in this batch: 50 not_json" in found.value.message.why
+    again.refuse_start("the checkpoint of another lake")
     tripped = resume(breaker.file, by="me", why="mended")
     assert tripped is not None
     assert tripped["batch_id"] == 1
     assert resume(breaker.file, by="me", why="twice") is None
-    again.refuse_start()
+    again.refuse_start("c")
     passed = take(again, 1, 50, 50)
     assert passed.resumed is not None
     assert (passed.resumed.by, passed.resumed.why) == ("me", "mended")
