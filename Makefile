@@ -7,7 +7,7 @@ ARGS ?=
 TESTS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fmt lint types imports unit spark e2e notebooks soak docs lock clean
+.PHONY: help setup demo test check fmt lint types imports unit spark e2e notebooks soak bench docs lock clean
 
 ##@ Start here
 help: ## Show this list
@@ -54,6 +54,9 @@ notebooks: .venv/.ready ## Execute the notebooks
 
 soak: .venv/.ready ## What takes longer than a minute each
 	$(BIN)/python -m pytest -m soak $(TESTS)
+
+bench: .venv/.ready ## Measure what expectations add to a batch, beside raw Great Expectations
+	$(BIN)/python -m benchmarks.expectations $(ARGS)
 
 ##@ Upkeep
 docs: .venv/.ready ## Write docs/cli.md from the code

@@ -106,19 +106,21 @@ def _rows(added: list[dict[str, Any]]) -> int | None:
 
 
 def _ranges(added: list[dict[str, Any]], facts: dict[str, Any]) -> list[Range]:
-    """Return the positions in bronze's *added* files, of which each holds one Kafka partition."""
-    found: dict[tuple[str, int], Range] = {}
+    """Return the positions in bronze's *added* files, of which each holds one Kafka partition.
+
+    The topic is the record's: in statistics Delta keeps only the beginning of a text.
+    """
+    found: dict[int, Range] = {}
     for file in added:
         stats = json.loads(file.get("stats") or "{}")
         low, high = stats.get("minValues") or {}, stats.get("maxValues") or {}
-        place = (low.get("topic"), low.get("partition"))
-        if None in place or "offset" not in low or place != (high["topic"], high["partition"]):
+        partition = low.get("partition")
+        if partition is None or partition != high["partition"] or "topic" not in facts:
             return []
-        one = Range(
-            *(place[0], facts.get("topic_id"), place[1]),
-            *(low["offset"], high["offset"], int(stats["numRecords"])),
-        )
-        found[place] = _joined(found[place], one) if place in found else one
+        rows = int(stats["numRecords"])
+        topic, topic_id = facts["topic"], facts.get("topic_id")
+        one = Range(topic, topic_id, partition, low["offset"], high["offset"], rows)
+        found[partition] = _joined(found[partition], one) if partition in found else one
     return list(found.values())
 
 

@@ -84,15 +84,12 @@ def test_a_flood_of_bad_messages_stops_silver_alone_until_a_person_resumes_it(
     assert lakehouse.rows("quarantine") == []
     eventually(lambda: titles == ["lakehouse: silver.matches tripped its breaker"], "an alarm")
     shown = metrics(lakehouse, silver)
-    state = 'lakehouse_stream_state{entity="matches",layer="silver",state="tripped"} 1.0'
-    assert state in shown
+    assert 'lakehouse_stream_state{entity="matches",layer="silver",state="tripped"} 1.0' in shown
     assert 'lakehouse_rows_total{entity="matches",layer="silver",outcome="valid"} 8.0' in shown
     landed = 'lakehouse_rows_total{entity="matches",layer="bronze",outcome="landed"} 23.0'
-    assert landed in metrics(lakehouse, "bronze.matches")
+    eventually(lambda: landed in metrics(lakehouse, "bronze.matches"), "its rows are counted")
     assert job.stop() == 0
 
-    done = lakehouse.call("start", "silver", "--entity", "matches", "--once")
-    assert (done.returncode, "[BREAKER_TRIPPED]" in done.stderr) == (5, True)
     job = lakehouse.start("silver", "--entity", "matches")
     job.until("stopped before batch")
     resumed = lakehouse.call("resume", silver, "--why", "the producer is mended", "--json")

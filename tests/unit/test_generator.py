@@ -55,6 +55,7 @@ CODES = {
     "not_json",
     "root_not_object",
     "duplicate_key",
+    "expectation_failed",
     "key_missing",
     "wrong_type",
     "out_of_range",

@@ -1,0 +1,261 @@
+"""What a suite of ten row expectations adds to a silver batch: ours, and GX run on the batch.
+
+Contestants, interleaved in one session, each on the same rows:
+
+    none        parse, triage and count, without a suite
+    ours        the same with the suite compiled into the parse, and GX's results from the counts
+    boolean     none, and then GX on the cached batch with result_format BOOLEAN_ONLY
+    complete    none, and then GX on the cached batch with result_format COMPLETE
+
+No time counts before the results are equal: success of each expectation everywhere, and its
+unexpected rows where GX counts them. Published are the medians of what each adds to `none`, and
+the ratios of GX's to ours. Run it as `make bench`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from pyspark.sql import functions as F
+
+from lakehouse import config as settings
+from lakehouse import session
+from lakehouse.audit import suites
+from lakehouse.audit.expectations import conditions, results
+from lakehouse.entities import Entity, from_contents
+from silver.counts import count
+from silver.parse import parse
+from silver.triage import triage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pyspark.sql import DataFrame, SparkSession
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+SIZES = (1_000, 200_000)
+BETWEEN = "expect_column_values_to_be_between"
+SUITE: list[tuple[str, dict[str, Any]]] = [
+    ("expect_column_values_to_not_be_null", {"column": "match_id"}),
+    ("expect_column_values_to_not_be_null", {"column": "status"}),
+    (
+        "expect_column_values_to_be_in_set",
+        {"column": "status", "value_set": ["finished", "live", "scheduled"]},
+    ),
+    (BETWEEN, {"column": "team_1_towers", "min_value": 0, "max_value": 11}),
+    (BETWEEN, {"column": "team_2_towers", "min_value": 0, "max_value": 11}),
+    (BETWEEN, {"column": "match_duration", "min_value": 0, "max_value": 10800}),
+    (BETWEEN, {"column": "game_number", "min_value": 1, "max_value": 7}),
+    ("expect_column_values_to_match_regex", {"column": "patch", "regex": "^[0-9]+\\.[0-9]+$"}),
+    ("expect_column_value_lengths_to_be_between", {"column": "match_id", "min_value": 1}),
+    (
+        "expect_column_pair_values_a_to_be_greater_than_b",
+        {
+            "column_A": "finished_at",
+            "column_B": "started_at",
+            "or_equal": True,
+            "ignore_row_if": "either_value_is_missing",
+        },
+    ),
+]
+
+
+def entity(*, judged: bool) -> Entity:
+    """Return the matches, with the suite of this benchmark or with none."""
+    folder = ROOT / "conf" / "entities" / "matches"
+    contents = {name: (folder / name).read_text() for name in ("entity.toml", "schema.ddl")}
+    if judged:
+        rules = [{"type": kind, "kwargs": kwargs, "severity": "warning"} for kind, kwargs in SUITE]
+        contents["expectations.json"] = json.dumps({"name": "bench", "expectations": rules})
+    return from_contents("matches", contents, str(folder))
+
+
+def messages(spark: SparkSession, rows: int) -> DataFrame:
+    """Return cached bronze rows of about 250 bytes, one in a hundred with a tower too many."""
+    value = F.to_json(
+        F.struct(
+            F.format_string("m-%s", "id").alias("match_id"),
+            F.element_at(
+                F.array(*map(F.lit, ("finished", "live", "scheduled"))),
+                (F.col("id") % 3 + 1).cast("int"),
+            ).alias("status"),
+            F.when(F.col("id") % 100 == 0, 12).otherwise(F.col("id") % 12).alias("team_1_towers"),
+            (F.col("id") % 12).alias("team_2_towers"),
+            (F.col("id") % 4000).alias("match_duration"),
+            (F.col("id") % 5 + 1).alias("game_number"),
+            F.lit("26.1").alias("patch"),
+            F.lit("2026-01-31T10:00").alias("started_at"),
+            F.lit("2026-01-31T10:40").alias("finished_at"),
+            F.col("id").alias("ingestion_timestamp"),
+        )
+    )
+    landed = spark.range(rows).select(
+        value.alias("value"),
+        F.lit(None).cast("binary").alias("value_raw"),
+        F.lit("t").alias("topic"),
+        F.lit("id").alias("topic_id"),
+        F.lit(0).alias("partition"),
+        F.col("id").alias("offset"),
+        F.current_timestamp().alias("timestamp"),
+        F.current_timestamp().alias("_landed_at"),
+    )  # fmt: skip
+    cached = landed.persist()
+    cached.count()
+    return cached
+
+
+def batch(rows: DataFrame, of: Entity, then: Callable[[DataFrame], Any] | None = None) -> Any:
+    """Judge *rows* as a silver batch does, up to its record, and *then* what GX is to do."""
+    triaged = triage(parse(rows, of), of).persist()
+    try:
+        counts = count(triaged, of)
+        if then is not None:
+            return then(triaged)
+        return results(conditions(rows.sparkSession, of), counts.tallies)
+    finally:
+        triaged.unpersist()
+
+
+def judged_by_gx(form: str) -> Callable[[DataFrame], Any]:
+    """Return what has GX judge a batch as its own documentation does, with one context."""
+    suites.load_gx()
+    import great_expectations
+    from great_expectations.core.expectation_suite import ExpectationSuite
+    from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
+
+    context: Any = great_expectations.get_context(mode="ephemeral")
+    context.variables.progress_bars = {"globally": False, "metric_calculations": False}
+    source = context.data_sources.add_spark(form, persist=False)
+    whole = source.add_dataframe_asset(form).add_batch_definition_whole_dataframe("batch")
+    made = [ExpectationConfiguration(type=k, kwargs=v).to_domain_obj() for k, v in SUITE]
+    suite = context.suites.add(ExpectationSuite(name=form, expectations=made))
+
+    def judge(triaged: DataFrame) -> Any:
+        found = whole.get_batch(batch_parameters={"dataframe": triaged}).validate(
+            suite, result_format=form
+        )
+        return found.results
+
+    return judge
+
+
+def unequal(ours: Sequence[Any], gx: Sequence[Any], *, counted: bool) -> list[str]:
+    """Return the expectations whose results differ."""
+
+    def name(config: Any) -> str:
+        kwargs = {k: v for k, v in config.kwargs.items() if k != "batch_id"}
+        return f"{config.type} {json.dumps(kwargs, sort_keys=True, default=str)}"
+
+    told = {name(one.expectation_config): one for one in gx}
+    found = []
+    for (kind, kwargs), one in zip(SUITE, ours, strict=True):
+        other = next(
+            r for r in told.values() if r.expectation_config.type == kind and _same(r, kwargs)
+        )
+        same = bool(one.success) == bool(other.success)
+        if counted:
+            same &= one.result["unexpected_count"] == other.result["unexpected_count"]
+            same &= one.result["element_count"] == other.result["element_count"]
+        found += [] if same else [kind]
+    return found
+
+
+def _same(one: Any, kwargs: dict[str, Any]) -> bool:
+    return all(one.expectation_config.kwargs.get(key) == value for key, value in kwargs.items())
+
+
+def measure(spark: SparkSession, rows: int, repeats: int) -> dict[str, list[float]]:
+    """Return the seconds of each contestant, interleaved, after a round that does not count."""
+    landed, plain, judged = messages(spark, rows), entity(judged=False), entity(judged=True)
+    boolean, complete = judged_by_gx("BOOLEAN_ONLY"), judged_by_gx("COMPLETE")
+    contestants: dict[str, Callable[[], Any]] = {
+        "none": lambda: batch(landed, plain),
+        "ours": lambda: batch(landed, judged),
+        "boolean": lambda: batch(landed, plain, boolean),
+        "complete": lambda: batch(landed, plain, complete),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    for number in range(repeats + 2):
+        said = {}
+        for name, run in contestants.items():
+            began = time.perf_counter()
+            said[name] = run()
+            if number > 1:
+                seconds[name].append(time.perf_counter() - began)
+        for name in ("boolean", "complete"):
+            differ = unequal(said["ours"], said[name], counted=name == "complete")
+            if differ:
+                raise click.ClickException(f"{name} and ours differ in {', '.join(differ)}")
+    landed.unpersist()
+    return seconds
+
+
+def summary(rows: int, seconds: dict[str, list[float]]) -> dict[str, dict[str, float]]:
+    """Return what each contestant adds to `none`, and GX's figures over ours, round by round."""
+    added = {
+        name: [max(one - base, 1e-3) for one, base in zip(own, seconds["none"], strict=True)]
+        for name, own in seconds.items()
+        if name != "none"
+    }
+    base = statistics.median(added["ours"])
+    found: dict[str, dict[str, float]] = {}
+    for name in ("boolean", "complete"):
+        ratios = [one / base for one in added[name]]
+        found[f"expectations_gx_{name}_over_ours_{rows}"] = {
+            "value": round(statistics.median(ratios), 2),
+            "min": round(min(ratios), 2),
+            "max": round(max(ratios), 2),
+            "repeats": len(ratios),
+        }
+    return found
+
+
+@click.command()
+@click.option("--repeats", type=click.IntRange(3), default=7, show_default=True)
+def main(repeats: int) -> None:
+    """Measure what expectations add to a batch, and write it to benchmarks/results."""
+    loaded = settings.load(ROOT / "conf")
+    with tempfile.TemporaryDirectory() as folder:
+        lake = loaded.lake.model_copy(update={"root": folder})
+        spark = session.start(loaded.model_copy(update={"lake": lake}))
+        try:
+            seconds = {rows: measure(spark, rows, repeats) for rows in SIZES}
+        finally:
+            session.stop(spark)
+    machine = {
+        "cpus": os.cpu_count(),
+        "python": platform.python_version(),
+        "arch": platform.machine(),
+    }
+    ratios = {k: v for rows, one in seconds.items() for k, v in summary(rows, one).items()}
+    RESULTS.mkdir(exist_ok=True)
+    text = json.dumps({"machine": machine, "ratios": ratios}, indent=2)
+    (RESULTS / "expectations.json").write_text(text + "\n")
+    lines = [
+        "| rows | contestant | median s | min | max | adds to none, median s |",
+        "|---|---|---|---|---|---|",
+    ]
+    for rows, one in seconds.items():
+        base = statistics.median(one["none"])
+        for name, own in one.items():
+            middle = statistics.median(own)
+            lines.append(
+                f"| {rows} | {name} | {middle:.2f} | {min(own):.2f} | {max(own):.2f} "
+                f"| {middle - base:.2f} |"
+            )
+    (RESULTS / "expectations.md").write_text("\n".join(lines) + "\n")
+    click.echo("\n".join(lines))
+    click.echo(text)
+
+
+if __name__ == "__main__":
+    main()
