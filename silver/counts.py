@@ -11,6 +11,7 @@ from lakehouse.audit.expectations import Tally, conditions
 from lakehouse.audit.records import Range, Rows
 from lakehouse.tables import quoted
 from quarantine.reasons import Reason
+from silver.expectations import is_unmet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -89,4 +90,4 @@ def _tallied(rules: Sequence[Condition]) -> Iterator[Column]:
     for number, one in enumerate(rules):
         yield F.count_if(judged & one.among).alias(f"among{number}")
         yield F.count_if(judged & one.judged).alias(f"judged{number}")
-        yield F.count_if(F.array_contains("_unmet", number)).alias(f"unmet{number}")
+        yield F.count_if(is_unmet(number)).alias(f"unmet{number}")

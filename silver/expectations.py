@@ -1,7 +1,12 @@
-"""Expectations of the suite as verdicts on rows. Pure."""
+"""Expectations of the suite as verdicts on rows. Pure.
+
+Which expectations a row does not meet is kept as bits, `WIDTH` to a number: it costs each row a
+few additions, where an array of names or numbers would cost more than the rules themselves.
+"""
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
@@ -17,29 +22,43 @@ if TYPE_CHECKING:
 
     from lakehouse.audit.expectations import Condition
 
+WIDTH = 62
+
 
 def unmet(conditions: Sequence[Condition]) -> Column:
-    """Return the numbers of the *conditions* that a row does not meet: most often none."""
-    numbers = [F.when(one.unmet, F.lit(number)) for number, one in enumerate(conditions)]
-    return F.array_compact(F.array(*numbers).cast("array<int>"))
+    """Return the bits of the *conditions* that a row does not meet: an array of BIGINT."""
+    numbers = []
+    for start in range(0, len(conditions), WIDTH):
+        bits = (
+            F.when(one.unmet, F.lit(1 << place)).otherwise(F.lit(0)).cast("bigint")
+            for place, one in enumerate(conditions[start : start + WIDTH])
+        )
+        numbers.append(reduce(lambda one, other: one + other, bits))
+    return F.array(*numbers).cast("array<bigint>")
 
 
-def refusals(conditions: Sequence[Condition]) -> Column:
-    """Return the reasons of the critical *conditions* among `_unmet`; of most rows none.
+def is_unmet(number: int) -> Column:
+    """Say whether the row does not meet the *number*-th condition."""
+    return F.col("_unmet")[number // WIDTH].bitwiseAND(F.lit(1 << number % WIDTH)) != 0
 
-    A condition on a column that has a reason of its own in `_reasons` says nothing more: what
-    stands there is not what the message meant.
+
+def with_refusals(conditions: Sequence[Condition]) -> Column:
+    """Return `_reasons` with those of the critical *conditions* that the row does not meet.
+
+    A condition on a column that has a reason already says nothing more: what stands there is not
+    what the message meant.
     """
-    none = F.array().cast(REASONS)
     critical = [
-        F.when(F.array_contains("_unmet", number) & ~_blamed(one), _refusal(one))
-        for number, one in enumerate(conditions)
-        if one.rule.severity == "critical"
+        (number, one) for number, one in enumerate(conditions) if one.rule.severity == "critical"
     ]
     if not critical:
-        return none
-    found = F.array_compact(F.array(*critical))
-    return F.when(F.size("_unmet") > 0, found).otherwise(none)
+        return F.col("_reasons")
+    refusals = F.array_compact(
+        F.array(*(F.when(is_unmet(n) & ~_blamed(one), _refusal(one)) for n, one in critical))
+    )
+    any_unmet = reduce(lambda one, other: one | other, (is_unmet(n) for n, _ in critical))
+    more = F.concat(F.col("_reasons"), refusals.cast(REASONS))
+    return F.when(any_unmet, more).otherwise(F.col("_reasons"))
 
 
 def _blamed(condition: Condition) -> Column:

@@ -24,8 +24,8 @@ def triage(parsed: DataFrame, entity: Entity) -> DataFrame:
 
     Columns: `_message` (only where there is a reason, so that a cached batch stays small), the
     message's position (`_topic`, `_topic_id`, `_partition`, `_offset`, `_timestamp`), when it
-    landed (`_landed_at`), the schema's and the derived columns, `_unmet` (the numbers of the
-    expectations that the row does not meet; NULL where there was no JSON object to judge),
+    landed (`_landed_at`), the schema's and the derived columns, `_unmet` (which
+    expectations the row does not meet, as bits; NULL where there was no JSON object to judge),
     `_reasons`.
 
     A row is looked at a second time, field by field, only where the parse leaves a doubt: it is
@@ -46,11 +46,10 @@ def triage(parsed: DataFrame, entity: Entity) -> DataFrame:
     )
     rules = conditions(parsed.sparkSession, entity)
     held = placed.withColumn("_unmet", F.when(F.col("_sound"), expectations.unmet(rules)))
-    parsed_only = held.withColumn("_reasons", judge.reasons)
-    reasons = F.concat("_reasons", expectations.refusals(rules))
+    reasoned = held.withColumn("_reasons", judge.reasons)
     kept = (*schema(entity).fieldNames(), *entity.derived)
     return _sealed(
-        parsed_only.withColumn("_reasons", reasons).select(
+        reasoned.withColumn("_reasons", expectations.with_refusals(rules)).select(
             F.when(F.size("_reasons") > 0, F.col("_message")).alias("_message"),
             *(f"_{name}" for name in POSITION),
             "_landed_at",

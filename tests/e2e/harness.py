@@ -17,13 +17,15 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 from deltalake import DeltaTable
 
-from tests.conftest import CONF, ROOT
+from lakehouse.run import Run
+from tests.conftest import CONF, ROOT, settings_for
 from tests.messages import as_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
+    from lakehouse.tables import Lake
     from tests.messages import Value
 
 LAKEHOUSE = [sys.executable, "-m", "lakehouse"]
@@ -150,6 +152,10 @@ class Lakehouse:
 
     def checkpoint(self, layer: str, name: str = "matches") -> Path:
         return self.root / "_checkpoints" / f"{layer}.{name}"
+
+    def lake(self) -> Lake:
+        """Return the lake, for those who look into it with a session of their own."""
+        return Run(settings_for(self.root)).lake
 
     def status(self, stream: str) -> dict[str, Any]:
         path = self.root / "_state" / stream / "status.json"

@@ -11,7 +11,6 @@ from urllib.request import urlopen
 import pytest
 
 from lakehouse import entities
-from tests.conftest import settings_for
 from tests.e2e.harness import eventually
 from tests.messages import proven
 
@@ -107,10 +106,4 @@ def test_a_flood_of_bad_messages_stops_silver_alone_until_a_person_resumes_it(
     again = lakehouse.call("resume", silver, "--why", "once more")
     assert again.stdout == "silver.matches: its breaker has not tripped\n"
     matches = entities.load(lakehouse.conf / "entities" / "matches")
-    proven(spark, matches, settings_lake(lakehouse))
-
-
-def settings_lake(lakehouse: Lakehouse) -> Any:
-    from lakehouse.run import Run
-
-    return Run(settings_for(lakehouse.root)).lake
+    proven(spark, matches, lakehouse.lake())

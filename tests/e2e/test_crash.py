@@ -73,34 +73,50 @@ def made(kafka: Kafka, spark: SparkSession, tmp_path_factory: pytest.TempPathFac
     return home
 
 
-@pytest.fixture
-def product(made: Path, kafka: Kafka, tmp_path: Path) -> Lakehouse:
-    shutil.copytree(made, tmp_path / "own")
-    return Lakehouse(tmp_path / "own" / "lake", kafka.bootstrap, tmp_path / "own" / "conf")
-
-
-@pytest.mark.parametrize(
-    "limit", [300, 1000, 100], ids=["the same rules", "bad becomes good", "good becomes bad"]
-)
-def test_killed_between_quarantine_and_silver_the_batch_is_finished_under_its_own_rules(
-    made: Path, kafka: Kafka, spark: SparkSession, product: Lakehouse, limit: int
-) -> None:
+@pytest.fixture(scope="module")
+def killed(made: Path, kafka: Kafka) -> Path:
+    """The same, after silver was killed between the two commits of the second batch."""
+    home = made.with_name("killed")
+    shutil.copytree(made, home)
+    product = Lakehouse(home / "lake", kafka.bootstrap, home / "conf")
     victim = product.start("silver", "--entity", "matches")
     quarantined = product.log_of("quarantine") / f"{2:020d}.json"
     eventually(quarantined.exists, "the quarantine commit of batch 1 is there")
     victim.kill()
     assert not (product.log_of("silver") / f"{2:020d}.json").exists()
+    return home
 
-    changed = rules(product.conf, limit)
+
+@pytest.fixture(scope="module")
+def unharmed(made: Path, kafka: Kafka, spark: SparkSession) -> Lakehouse:
+    """The same lake, in which silver came to the end of the second batch."""
+    product = Lakehouse(made / "unharmed", kafka.bootstrap, made / "conf")
+    shutil.copytree(made / "lake", product.root)
+    run_once(spark, at(product.root, kafka), [rules(made / "conf", 300)], "silver")
+    return product
+
+
+@pytest.fixture
+def product(killed: Path, kafka: Kafka, tmp_path: Path) -> Lakehouse:
+    shutil.copytree(killed, tmp_path / "own")
+    return Lakehouse(tmp_path / "own" / "lake", kafka.bootstrap, tmp_path / "own" / "conf")
+
+
+def test_killed_between_quarantine_and_silver_the_batch_is_finished_by_the_next_start(
+    spark: SparkSession, kafka: Kafka, product: Lakehouse, unharmed: Lakehouse
+) -> None:
     product.once("silver", "--entity", "matches")
-    unharmed = Lakehouse(made.parent / made.name / "unharmed", kafka.bootstrap, made / "conf")
-    if not unharmed.root.exists():
-        shutil.copytree(made / "lake", unharmed.root)
-        run_once(spark, at(unharmed.root, kafka), [rules(made / "conf", 300)], "silver")
     assert tables(product) == tables(unharmed)
-    if limit == 300:
-        return  # the rules did not change, so the next batch has nothing new to show
+    assert proven(spark, rules(product.conf, 300), Run(at(product.root, kafka)).lake).holds
 
+
+@pytest.mark.parametrize("limit", [1000, 100], ids=["bad becomes good", "good becomes bad"])
+def test_rules_that_change_after_the_kill_begin_with_the_next_batch(
+    kafka: Kafka, spark: SparkSession, product: Lakehouse, unharmed: Lakehouse, limit: int
+) -> None:
+    changed = rules(product.conf, limit)
+    run_once(spark, at(product.root, kafka), [changed], "silver")
+    assert tables(product) == tables(unharmed)
     kafka.send("crash-matches", THIRD)
     run_once(spark, at(product.root, kafka), [changed], "bronze", "silver")
     new = {r["match_id"] for r in product.rows("silver") if r["_rules"] == changed.fingerprint}

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lakehouse import entities
 from tests.e2e.harness import eventually
+from tests.messages import proven
 
 if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
     from tests.e2e.harness import Kafka, Lakehouse
 
 GOOD = '{"match_id": "001", "status": "finished"}'
@@ -14,7 +18,7 @@ BAD = '{"invalid": json}'
 
 
 def test_a_malformed_message_is_quarantined_and_the_job_goes_on(
-    kafka: Kafka, lakehouse: Lakehouse, matches_topic: str
+    kafka: Kafka, lakehouse: Lakehouse, matches_topic: str, spark: SparkSession
 ) -> None:
     job = lakehouse.start("all", "--entity", "matches", "--trigger", "500ms")
     job.until("bronze.matches | INFO | Stream started")
@@ -32,6 +36,8 @@ def test_a_malformed_message_is_quarantined_and_the_job_goes_on(
     assert [row["value"] for row in lakehouse.rows("bronze")][:2] == [GOOD, BAD]
 
     assert job.stop() == 0
+    matches = entities.load(lakehouse.conf / "entities" / "matches")
+    assert proven(spark, matches, lakehouse.lake()).bronze == 3
     assert job.members() == []
     log = job.log.read_text()
     assert f"| record_count=2 | topic={matches_topic}" in log
