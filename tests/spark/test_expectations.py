@@ -216,7 +216,6 @@ CASES: list[dict[str, Any]] = [
     column("values_to_be_null", "i", **ROW_CONDITIONS["spark"]),
     pair(A_GREATER, "i", "j", **ROW_CONDITIONS["compared"]),
     pair(PAIR_EQUAL, "i", "j", ignore_row_if="either_value_is_missing", **ROW_CONDITIONS["or"]),
-    pair(PAIR_IN_SET, "s", "i", value_pairs_set=[["live", 1]], **ROW_CONDITIONS["not null"]),
     several(SUM, "i", "j", sum_total=11, **ROW_CONDITIONS["passed through"]),
     several(ALIKE, "i", "j", **ROW_CONDITIONS["gx"]),
     several(UNIQUE, "i", "j", ignore_row_if="never", **ROW_CONDITIONS["and"]),
