@@ -56,7 +56,7 @@ soak: .venv/.ready ## What takes longer than a minute each
 	$(BIN)/python -m pytest -m soak $(TESTS)
 
 ##@ Upkeep
-docs: .venv/.ready ## Write docs/cli.md from the code
+docs: .venv/.ready ## Write from the code what docs/ says of it
 	$(BIN)/python docs/generate.py
 
 lock: .venv/.ready ## Pin the newest packages that pyproject.toml allows
