@@ -120,7 +120,7 @@ def _metric(name: str, expectation: Any, tally: Tally) -> Any:
     own = getattr(expectation, "map_metric", None) or "unexpected_rows_query"
     # Of one column GX sums up the unexpected rows, and the sum over no rows is NULL.
     summed = tally.unmet if tally.rows or not hasattr(expectation, "column") else None
-    values = {
+    values: dict[str, Any] = {
         "table.row_count": tally.rows,
         "column_values.nonnull.unexpected_count": tally.rows - tally.judged,
         f"{own}.unexpected_count": summed,
@@ -155,11 +155,11 @@ def _condition(
 
     try:
         made = _from_sql(engine, rule, empty) if rule.where else _from_metric(engine, rule)
-        among, judged, unexpected = (F.coalesce(one, F.lit(False)) for one in made)
-        said = (schemas.unusable(empty.sparkSession, empty, one) for one in (among, judged, unexpected))
-        reason = next((one for one in said if one), None)
+        columns = [F.coalesce(one, F.lit(False)) for one in made]
+        unusable = (schemas.unusable(empty.sparkSession, empty, one) for one in columns)
+        reason = next((said for said in unusable if said), None)
         if reason is None:
-            sample.select(among, judged, unexpected).collect()
+            sample.select(*columns).collect()
     except (PySparkException, GreatExpectationsError) as error:
         reason = str(error).strip().partition("\n")[0]
     if reason:
@@ -170,7 +170,8 @@ def _condition(
             number=rule.number,
             reason=reason,
         )
-    named = rule.columns or schemas.references(empty.select(made[-1]))
+    among, judged, unexpected = columns
+    named = rule.columns or schemas.references(empty.select(unexpected))
     return Condition(
         rule, among, among & judged, among & judged & unexpected, named, _expected(rule)
     )

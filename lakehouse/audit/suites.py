@@ -126,8 +126,7 @@ def _rule(entry: Any, number: int, file: str, columns: frozenset[str]) -> Rule:
         where = _where(kwargs.get("unexpected_rows_query")) if kind == kinds.SQL else None
     except (KeyError, IndexError, ValueError):
         raise refused(
-            "a row is judged alone, so its condition has no placeholder; "
-            "write {{ and }} for braces"
+            "a row is judged alone, so its condition has no placeholder; write {{ and }} for braces"
         ) from None
     by_row = kind in kinds.ROW or where is not None
     named = () if kind.startswith("expect_table_") else _columns(kwargs)

@@ -43,7 +43,7 @@ def edited(tmp_path: Path, file: str, before: str, after: str) -> Path:
             '"column": "team_2_towers"',
             '"column": "team_2_name"',
             "BAD_EXPECTATION",
-            "entities/matches/expectations.json: expectation 5 (expect_column_values_to_be_between)",
+            "matches/expectations.json: expectation 5 (expect_column_values_to_be_between)",
         ),
     ],
 )
