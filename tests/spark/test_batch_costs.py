@@ -79,9 +79,8 @@ def test_the_spark_jobs_of_a_batch_do_not_grow_with_its_suite(
 
     def last_job() -> int:
         bus.waitUntilEmpty()
-        return max(
-            store.jobsList(None).apply(i).jobId() for i in range(store.jobsList(None).size())
-        )
+        jobs = store.jobsList(None)
+        return max(int(jobs.apply(i).jobId()) for i in range(jobs.size()))
 
     batch(things(0), 0)  # the first one of a table has less to merge with
     jobs = {}
