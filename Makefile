@@ -59,7 +59,7 @@ bench: .venv/.ready ## Measure what expectations add to a batch, beside raw Grea
 	$(BIN)/python -m benchmarks.expectations $(ARGS)
 
 ##@ Upkeep
-docs: .venv/.ready ## Write docs/cli.md from the code
+docs: .venv/.ready ## Write from the code what docs/ says of it
 	$(BIN)/python docs/generate.py
 
 lock: .venv/.ready ## Pin the newest packages that pyproject.toml allows

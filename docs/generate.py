@@ -1,6 +1,8 @@
-"""Write docs/cli.md from the code: the commands as click knows them, the errors as their tree does.
+"""Write from the code what the pages say of it, so that they cannot differ; a test compares.
 
-Run it as `python docs/generate.py` after a change to a command or an error; a test compares.
+docs/cli.md: the commands as click knows them, the errors as their tree does. The table in
+docs/expectations.md: what becomes of each type. Run it as `python docs/generate.py` after a change
+to any of them.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lakehouse.audit import kinds
 from lakehouse.cli import lakehouse
 from lakehouse.errors import LakehouseError
 
@@ -19,6 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PAGE = Path(__file__).with_name("cli.md")
+EXPECTATIONS = Path(__file__).with_name("expectations.md")
+BEGIN = "<!-- Written by docs/generate.py from lakehouse/audit/kinds.py: change that. -->\n"
+END = "<!-- End of what docs/generate.py writes. -->\n"
 
 TOP = """\
 # Command line
@@ -53,10 +59,32 @@ when their wording improves. Words in capitals stand for values.
 |---|---|---|---|
 """
 
+TYPES = """\
+| type | what it judges |
+|---|---|
+"""
+
 
 def page() -> str:
     """Return docs/cli.md as the code of today has it."""
     return "\n".join([TOP, *map(_section, commands()), _exit_codes(), _errors()])
+
+
+def expectations(text: str) -> str:
+    """Return docs/expectations.md, which is *text* now, with the types as the code has them."""
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n{types()}\n{END}{after}"
+
+
+def types() -> str:
+    """Return the table of all types of expectations."""
+    found = dict.fromkeys(kinds.ROW, "each row") | dict.fromkeys(kinds.TABLE, "the table")
+    found |= dict.fromkeys(kinds.UNCONDITIONAL, "each row, without a `row_condition`")
+    found[kinds.SQL] = "each row, or the table: see [SQL rules](#sql-rules)"
+    found |= {kind: f"refused: {reason}" for kind, reason in kinds.REFUSED.items()}
+    rows = [f"| `{kind}` | {_cell(found[kind])} |\n" for kind in sorted(found)]
+    return TYPES + "".join(rows)
 
 
 def commands(
@@ -111,3 +139,5 @@ def _cell(text: str) -> str:
 
 if __name__ == "__main__":
     PAGE.write_text(page(), encoding="utf-8")
+    text = EXPECTATIONS.read_text(encoding="utf-8")
+    EXPECTATIONS.write_text(expectations(text), encoding="utf-8")

@@ -118,10 +118,12 @@ def verdict(suite: str, of: Sequence[Condition], tallies: Sequence[Tally]) -> Ex
 def _metric(name: str, expectation: Any, tally: Tally) -> Any:
     """Return the value of the metric *name*, one of those a map expectation asks for."""
     own = getattr(expectation, "map_metric", None) or "unexpected_rows_query"
-    values = {
+    # Of one column GX sums up the unexpected rows, and the sum over no rows is NULL.
+    summed = tally.unmet if tally.rows or not hasattr(expectation, "column") else None
+    values: dict[str, Any] = {
         "table.row_count": tally.rows,
         "column_values.nonnull.unexpected_count": tally.rows - tally.judged,
-        f"{own}.unexpected_count": tally.unmet,
+        f"{own}.unexpected_count": summed,
         f"{own}.row_count": tally.unmet,
         f"{own}.filtered_row_count": tally.judged,
         f"{own}.unexpected_values": [],
@@ -139,47 +141,93 @@ def _conditions(entity: Entity, application: str) -> tuple[Condition, ...]:  # n
     rules = [rule for rule in suites.rules(entity, tuple(columns.fieldNames())) if rule.by_row]
     moments = [StructField(name, TimestampType()) for name in suites.MOMENTS]
     empty = spark.createDataFrame([], StructType([*columns, *moments]))
-    engine = _engine(empty) if rules else None
-    return tuple(
-        _condition(engine, rule, empty, f"{entity.source}/{suites.FILE}") for rule in rules
+    if not rules:
+        return ()
+    engine = _engine(empty)
+    file = f"{entity.source}/{suites.FILE}"
+    made = tuple(_condition(engine, rule, empty, file) for rule in rules)
+    _try(made, _sample(empty), file)
+    return made
+
+
+def _try(made: Sequence[Condition], sample: DataFrame, file: str) -> None:
+    """Judge *sample* by what was *made*: all at once, and one by one only to name what breaks.
+
+    What no row can be judged by, such as a pattern that is none, is not seen by Spark's analysis,
+    and would stop the stream at its first batch.
+    """
+    try:
+        sample.select(*(one.unmet for one in made)).collect()
+    except PySparkException:
+        for one in made:
+            try:
+                sample.select(one.unmet).collect()
+            except PySparkException as error:
+                raise _unusable(one.rule, file, _first_line(error)) from error
+        raise
+
+
+def _unusable(rule: Rule, file: str, reason: str) -> ConfigError:
+    return ConfigError(
+        "BAD_EXPECTATION",
+        file=file,
+        expectation=rule.type,
+        number=rule.number,
+        reason=reason,
     )
 
 
-def _condition(engine: Any, rule: Rule, empty: DataFrame, file: str) -> Condition:
-    spark = empty.sparkSession
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
+
+
+def _condition(
+    engine: SparkDFExecutionEngine, rule: Rule, empty: DataFrame, file: str
+) -> Condition:
+    from great_expectations.exceptions.exceptions import GreatExpectationsError
+
     try:
-        made = _from_sql(engine, rule) if rule.where else _from_metric(engine, rule)
-        unusable = (schemas.unusable(spark, empty, one) for one in made)
+        made = _from_sql(engine, rule, empty) if rule.where else _from_metric(engine, rule)
+        columns = [F.coalesce(one, F.lit(False)) for one in made]
+        unusable = (schemas.unusable(empty.sparkSession, empty, one) for one in columns)
         reason = next((said for said in unusable if said), None)
-    except (PySparkException, _Refused) as error:
-        reason = str(error).strip().partition("\n")[0]
+    except (PySparkException, GreatExpectationsError) as error:
+        raise _unusable(rule, file, _first_line(error)) from error
     if reason:
-        raise ConfigError(
-            "BAD_EXPECTATION",
-            file=file,
-            expectation=rule.type,
-            number=rule.number,
-            reason=reason,
-        )
-    among, judged, unexpected = (F.coalesce(one, F.lit(False)) for one in made)
-    named = rule.columns or schemas.references(empty.select(made[-1]))
+        raise _unusable(rule, file, reason)
+    among, judged, unexpected = columns
+    named = rule.columns or schemas.references(empty.select(unexpected))
     return Condition(
         rule, among, among & judged, among & judged & unexpected, named, _expected(rule)
     )
 
 
-class _Refused(Exception):  # noqa: N818 - never leaves this module
-    """Raised where GX resolves a metric to an error."""
+def _sample(empty: DataFrame) -> DataFrame:
+    """Return one row with a value in each column of *empty* that is of a simple type."""
+    columns = []
+    for field in empty.schema:
+        texts = ("0", "2000-01-01") if isinstance(field.dataType, schemas.ATOMIC) else (None,)
+        values = (F.lit(text).cast(field.dataType) for text in texts)
+        columns.append(F.coalesce(*values).alias(field.name))
+    return empty.sparkSession.range(1).select(*columns)
 
 
 def _engine(empty: DataFrame) -> SparkDFExecutionEngine:
-    """Return GX's Spark engine over *empty*; `persist=False`, or it would cache every frame."""
+    """Return GX's Spark engine over *empty*; `persist=False`, or it would cache every frame.
+
+    On its way to a condition GX counts the rows of the frame, by a Spark job for each expectation.
+    They are none, so it is told.
+    """
     suites.load_gx()
     from great_expectations.execution_engine.sparkdf_execution_engine import (
         SparkDFExecutionEngine,
     )
 
-    engine = SparkDFExecutionEngine(persist=False)
+    class Empty(SparkDFExecutionEngine):
+        def resolve_metric_bundle(self, metric_fn_bundle: Iterable[Any]) -> dict[Any, Any]:
+            return {one.metric_configuration.id: 0 for one in metric_fn_bundle}
+
+    engine = Empty(persist=False)
     engine.load_batch_data(FRAME, empty)
     return engine
 
@@ -201,8 +249,11 @@ def _from_metric(engine: SparkDFExecutionEngine, rule: Rule) -> tuple[Column, Co
     return among, _domain(engine, domain), unexpected
 
 
-def _from_sql(engine: SparkDFExecutionEngine, rule: Rule) -> tuple[Column, Column, Column]:
+def _from_sql(
+    engine: SparkDFExecutionEngine, rule: Rule, empty: DataFrame
+) -> tuple[Column, Column, Column]:
     """Return the same for `SELECT * FROM {batch} WHERE ...`, which selects what is not expected."""
+    empty.where(str(rule.where))  # says best what is no condition
     (needed, *_) = rule.expectation.get_validation_dependencies(
         engine, dict(FORMAT)
     ).metric_configurations.values()
@@ -217,13 +268,11 @@ def _resolve(engine: SparkDFExecutionEngine, metric: str, like: MetricConfigurat
     wanted = MetricConfiguration(metric, like.metric_domain_kwargs, like.metric_value_kwargs)
     graph = ValidationGraph(execution_engine=engine)
     graph.build_metric_dependency_graph(metric_configuration=wanted, runtime_configuration={})
-    resolved, failed = graph.resolve(
-        runtime_configuration={}, min_graph_edges_pbar_enable=0, show_progress_bars=False
+    resolved, _ = graph.resolve(
+        runtime_configuration={"catch_exceptions": False},
+        min_graph_edges_pbar_enable=0,
+        show_progress_bars=False,
     )
-    if wanted.id not in resolved:
-        info: Any = next(iter(failed.values()), {})
-        first = next(iter(info.get("exception_info") or ()), None)
-        raise _Refused(getattr(first, "exception_message", None) or f"GX has no {metric} for Spark")
     condition: Column = resolved[wanted.id][0]
     return condition
 

@@ -122,7 +122,12 @@ def _rule(entry: Any, number: int, file: str, columns: frozenset[str]) -> Rule:
     expectation, reason = _made(entry)
     if expectation is None:
         raise refused(reason)
-    where = _where(kwargs.get("unexpected_rows_query")) if kind == kinds.SQL else None
+    try:
+        where = _where(kwargs.get("unexpected_rows_query")) if kind == kinds.SQL else None
+    except (KeyError, IndexError, ValueError):
+        raise refused(
+            "a row is judged alone, so its condition has no placeholder; write {{ and }} for braces"
+        ) from None
     by_row = kind in kinds.ROW or where is not None
     named = () if kind.startswith("expect_table_") else _columns(kwargs)
     if severity == "critical" and by_row and kwargs.get("mostly", 1) < 1:
@@ -130,6 +135,8 @@ def _rule(entry: Any, number: int, file: str, columns: frozenset[str]) -> Rule:
             "a critical one decides about each row, so 'mostly' cannot be below 1; "
             "make it a warning, or drop 'mostly'"
         )
+    if kind in kinds.UNCONDITIONAL and kwargs.get("row_condition"):
+        raise refused("GX does not keep to a row_condition in it; say it as an SQL rule")
     usable = columns | (MOMENTS.keys() if by_row else set(SILVER_MARKS.fieldNames()))
     for name in named:
         if name not in usable:
@@ -208,8 +215,9 @@ def _columns(kwargs: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _where(query: Any) -> str | None:
+    """Return the condition of a query of rows, with single braces as GX would run it."""
     found = ROW_QUERY.fullmatch(query) if isinstance(query, str) else None
-    return found[1].rstrip("; \t\r\n") if found else None
+    return found[1].rstrip("; \t\r\n").format() if found else None
 
 
 def _nearest(name: str, known: Collection[str]) -> str:

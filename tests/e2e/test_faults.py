@@ -38,6 +38,13 @@ def edited(tmp_path: Path, file: str, before: str, after: str) -> Path:
         ("lakehouse.toml", "progress_every = 10", 'progress_every = "often"', "BAD_VALUE", "often"),
         ("entities/matches/entity.toml", "/ 60", "/ no_such", "BAD_EXPRESSION", "no_such"),
         ("entities/matches/entity.toml", "sequence_by", "sequenceby", "UNKNOWN_KEY", "sequence_by"),
+        (
+            "entities/matches/expectations.json",
+            '"column": "team_2_towers"',
+            '"column": "team_2_name"',
+            "BAD_EXPECTATION",
+            "matches/expectations.json: expectation 5 (expect_column_values_to_be_between)",
+        ),
     ],
 )
 def test_check_finds_what_is_wrong_with_the_configuration_and_writes_nothing(

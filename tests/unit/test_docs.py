@@ -1,4 +1,4 @@
-"""The reference of the command line is what the code says, and the code says something of each."""
+"""The reference is what the code says, and the code says something of each."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import click
 import pytest
 
 from docs import generate
+from lakehouse.audit import kinds
 from lakehouse.cli import COMMANDS
 
 CONTEXTS = list(generate.commands())
@@ -27,6 +28,16 @@ def test_the_reference_is_what_the_code_says() -> None:
     assert generate.PAGE.read_text(encoding="utf-8") == generate.page(), (
         "run `python docs/generate.py`"
     )
+
+
+def test_the_table_of_expectations_is_what_the_code_says_and_names_each_type_once() -> None:
+    text = generate.EXPECTATIONS.read_text(encoding="utf-8")
+    assert text == generate.expectations(text), "run `python docs/generate.py`"
+
+    for kind in (*kinds.ROW, *kinds.TABLE, kinds.SQL, *kinds.REFUSED):
+        assert text.count(f"\n| `{kind}` | ") == 1, kind
+    for reason in kinds.REFUSED.values():
+        assert f"| refused: {reason} |" in text
 
 
 @pytest.mark.parametrize("ctx", CONTEXTS, ids=path)
