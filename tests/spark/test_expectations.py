@@ -541,9 +541,9 @@ def test_each_shipped_rule_of_rows_is_met_by_one_message_and_not_by_another(
     sound, *broken = judged(
         spark, [SOUND[name], *(SOUND[name] | b for b in breaks.values())], entity
     )
-    assert (sound["_unmet"], sound["_reasons"]) == ([], [])
+    assert (sound["_unmet"], sound["_reasons"]) == ([0], [])
     for number, (rule, row) in enumerate(zip(breaks, broken, strict=True)):
-        assert number in row["_unmet"], rule
+        assert row["_unmet"][0] >> number & 1, rule
     tallies = count(
         triage(parse(landed(spark, [SOUND[name]]), entity), entity), entity
     ).tallies  # met because judged, not because left out
