@@ -144,6 +144,11 @@ class Health(StreamingQueryListener):
                 _add(health.failures.setdefault(rule, {}), {severity: rows})
             health.versions.update(counts.versions)
 
+    def written(self, stream: str, version: int) -> None:
+        """Note the last version of the table that *stream* writes."""
+        with self._told:
+            self.streams[stream].versions[stream] = version
+
     def publish(self, layer: str, url: str) -> None:
         """Show in the status of each stream of *layer* that its metrics are at *url*."""
         for stream, health in self.streams.items():

@@ -128,6 +128,7 @@ def run_all(
             if health.changed.is_set() or time.monotonic() > shown + 5:
                 health.changed.clear()
                 shown = time.monotonic()
+                _note_versions(spark, streams, health)
                 _show(streams, config, health)
             health.changed.wait(POLL_SECONDS)
     finally:
@@ -326,6 +327,13 @@ def _failure_of(stream: Stream) -> str:
     query: Any = stream.query
     failure = query._jsq.exception()  # noqa: SLF001 - pyspark keeps the message and drops the causes
     return kafka.causes(failure.get()) if failure.isDefined() else ""
+
+
+def _note_versions(spark: SparkSession, streams: Sequence[Stream], health: Health) -> None:
+    """Note the last version of each bronze table; silver tells those that it writes by itself."""
+    for stream in streams:
+        if stream.name.startswith("bronze.") and health.streams[stream.name].batches:
+            health.written(stream.name, stream.table.version(spark))
 
 
 def _show(streams: Sequence[Stream], config: Config, health: Health) -> None:

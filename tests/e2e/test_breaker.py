@@ -87,6 +87,7 @@ def test_a_flood_of_bad_messages_stops_silver_alone_until_a_person_resumes_it(
     assert 'lakehouse_rows_total{entity="matches",layer="silver",outcome="valid"} 8.0' in shown
     landed = 'lakehouse_rows_total{entity="matches",layer="bronze",outcome="landed"} 23.0'
     eventually(lambda: landed in metrics(lakehouse, "bronze.matches"), "its rows are counted")
+    assert 'lakehouse_table_version{table="bronze.matches"}' in metrics(lakehouse, "bronze.matches")
     assert job.stop() == 0
 
     job = lakehouse.start("silver", "--entity", "matches")

@@ -6,17 +6,22 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from click.testing import CliRunner
 
 from lakehouse.audit import validation
+from lakehouse.cli import lakehouse
 from lakehouse.entities import from_contents
-from lakehouse.errors import TableError
+from lakehouse.errors import ExpectationError, TableError
 from lakehouse.run import Run
 from lakehouse.upkeep import Upkeep
+from tests.conftest import CONF
 from tests.messages import plant, run_once
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
+    from click.testing import Result
     from pyspark.sql import SparkSession
 
     from lakehouse.entities import Entity
@@ -98,6 +103,58 @@ def test_a_version_that_is_gone_names_those_that_can_be_read(
         silver.readable(spark, 7)
     assert found.value.code == "VERSION_GONE"
     assert (found.value.params["oldest"], found.value.params["newest"]) == ("0", 1)
+
+
+@pytest.fixture
+def command(
+    spark: SparkSession, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Result]:
+    """Run a command in this process, on the session of the tests and the test's own lake."""
+    monkeypatch.setenv("LAKEHOUSE__LAKE__ROOT", config.lake.root)
+    monkeypatch.setattr("lakehouse.session.start", lambda _: spark)
+    monkeypatch.setattr("lakehouse.session.stop", lambda _: None)
+
+    def run(*arguments: str) -> Result:
+        return CliRunner().invoke(lakehouse, ["--conf", str(CONF), *arguments])
+
+    return run
+
+
+def test_the_command_shows_both_kinds_of_results_and_its_code_goes_by_severity(
+    spark: SparkSession,
+    config: Config,
+    matches: Entity,
+    command: Callable[..., Result],
+    tmp_path: Path,
+) -> None:
+    lake = Run(config).lake
+    values: list[Any] = [
+        {"match_id": "a", "match_duration": 10, "status": "odd"},
+        {"match_id": "b"},
+    ]
+    plant(spark, lake, matches, values)
+    run_once(spark, config, [matches], "silver")
+    shown = command("validate", "silver.matches", "--version", "1", "--json")
+    assert shown.exit_code == 0, shown.output
+    facts = json.loads(shown.stdout)["silver.matches"]
+    assert facts["suite"] == matches.suite
+    told = {one["rule"]: one["success"] for one in facts["table_expectations"]}
+    assert told == {
+        "match_id_unique": True,
+        "not_empty": True,
+        "mean_duration": False,
+        "fresh": True,
+    }
+    assert facts["row_expectations"]["status_is_known"]["unexpected"] == 1
+
+    strict = command("validate", "silver.matches", "--fail-on", "info", "--docs", str(tmp_path))
+    assert isinstance(strict.exception, ExpectationError)
+    assert strict.exception.code == "EXPECTATIONS_FAILED"
+    assert "mean_duration (info)" in strict.exception.message.why
+    assert "info     FAILED mean_duration: 10.0" in strict.output
+    assert (tmp_path / "silver.matches" / "index.html").exists()
+    gone = command("validate", "silver.matches", "--version", "9")
+    assert isinstance(gone.exception, TableError)
 
 
 def test_the_owner_checks_after_its_batches_keeps_what_was_found_and_raises_an_alarm(
