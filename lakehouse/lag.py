@@ -66,7 +66,7 @@ class Tail:
         while (
             commit := storage.read(self._spark, f"{self._log}/{self._next:020d}.json")
         ) is not None:
-            added = [json.loads(line).get("add") for line in commit.splitlines()]
+            added = [json.loads(line).get("add") for line in commit.split("\n") if line]
             self._files[self._next] = [
                 int(json.loads(add["stats"])["numRecords"])
                 for add in added

@@ -46,6 +46,11 @@ DEFAULTS = {
     # A stop that hangs is an error to be seen, not a process that never ends.
     "spark.sql.streaming.stopTimeout": "60s",
     "spark.sql.streaming.numRecentProgressUpdates": "10",
+    # Spark would remember its last thousand queries with their plans, 100 KB and more for each
+    # batch, for a page that is not served.
+    "spark.sql.ui.retainedExecutions": "20",
+    "spark.ui.retainedJobs": "100",
+    "spark.ui.retainedStages": "100",
     "spark.cleaner.referenceTracking.cleanCheckpoints": "true",
 }
 

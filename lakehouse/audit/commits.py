@@ -75,7 +75,8 @@ class Commit:
 
 def read(text: str, version: int) -> Commit:
     """Return the commit whose file in the log holds *text*."""
-    actions = [json.loads(line) for line in text.splitlines() if line]
+    # Not splitlines: a text in an action may hold any of the other ends of line that Unicode has.
+    actions = [json.loads(line) for line in text.split("\n") if line]
     info: dict[str, Any] = next((a["commitInfo"] for a in actions if "commitInfo" in a), {})
     transaction = next((a["txn"] for a in actions if "txn" in a), None)
     added = [a["add"] for a in actions if "add" in a]

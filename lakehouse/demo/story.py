@@ -261,7 +261,10 @@ def _reasons(spark: SparkSession, lake: Lake, entity: Entity) -> list[dict[str, 
     example = F.min_by(F.struct("value", "reason", "partition", "offset"), "offset").alias(
         "example"
     )
-    counted = each.groupBy("reason.code").agg(F.count("*").alias("rows"), example)
+    # A message may have one reason twice, of two of its fields.
+    counted = each.groupBy("reason.code").agg(
+        F.count_distinct("partition", "offset").alias("rows"), example
+    )
     return [
         {
             "reason": row["code"],

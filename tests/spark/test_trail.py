@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lakehouse.audit import trail
+from lakehouse.audit import commits, trail
 from lakehouse.reading import trail as reading
 from lakehouse.run import Run
 from tests.messages import plant, proven, run_once
@@ -68,3 +69,12 @@ def test_folding_again_adds_nothing_and_only_new_commits_are_folded(
     plant(spark, lake, matches, [{"match_id": "b"}], 1)
     assert trail.fold(spark, table, lake) == 1
     assert [one.version for one in trail.folded(spark, table, lake)] == [0, 1, 2]
+
+
+def test_a_commit_is_read_whatever_ends_of_line_its_texts_hold() -> None:
+    info = {"commitInfo": {"timestamp": 1, "operation": "WRITE", "operationMetrics": {}}}
+    add = {
+        "add": {"dataChange": True, "stats": json.dumps({"numRecords": 2}), "path": "a\u2028b\x85"}
+    }
+    text = "\n".join(json.dumps(one, ensure_ascii=False) for one in (info, add)) + "\n"
+    assert commits.read(text, 7).rows_added == 2
