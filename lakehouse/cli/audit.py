@@ -71,7 +71,7 @@ def _show_version(lake: LakeSettings, table: str | None, version: int, *, as_jso
         raise click.BadParameter(f"{table} has no version {version}", param_hint="--version")
     checked = validations(lake, table, version)
     facts = {**_facts(commit), "record": commit.facts, "validation": checked}
-    lines = [_line(commit)]
+    lines = [_line(commit), *_more(commit)]
     rules = (commit.facts.get("expectations") or {}).get("rules") or {}
     lines += [_rule(name, one) for name, one in rules.items()]
     lines += [
@@ -79,6 +79,17 @@ def _show_version(lake: LakeSettings, table: str | None, version: int, *, as_jso
         for row in checked
     ]
     show(facts, "\n".join(lines), as_json=as_json)
+
+
+def _more(commit: Commit) -> list[str]:
+    """Return what a line has no room for: every range, every reason, and who resumed."""
+    said = commit.facts
+    reasons = (said.get("rows") or {}).get("reasons") or {}
+    lines = [f"  {r.topic}:{r.partition}:{r.min}-{r.max}  {r.count} rows" for r in commit.ranges]
+    lines += [f"  {rows} refused as {code}" for code, rows in reasons.items()]
+    if resumed := said.get("resumed"):
+        lines.append(f"  resumed by {resumed['by']} at {resumed['at']}: {resumed['why']}")
+    return lines
 
 
 def _rule(name: str, one: dict[str, Any]) -> str:

@@ -45,6 +45,9 @@ def test_each_commit_is_a_line_and_a_version_tells_all_without_spark(demo: Demo)
     rules = facts["record"]["expectations"]["rules"]
     assert facts["record"]["rows"]["read"] == sum(one["count"] for one in facts["positions"])
     assert {one["severity"] for one in rules.values()} == {"critical", "warning", "info"}
+    plain = product.call("audit", "log", "silver.matches", "--version", "1").stdout
+    for code, rows in facts["record"]["rows"]["reasons"].items():
+        assert f"  {rows} refused as {code}\n" in plain
     every = json.loads(product.call("audit", "log", "--json").stdout)
     assert set(every) == {
         f"{layer}.{name}"

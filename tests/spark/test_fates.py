@@ -15,7 +15,7 @@ from lakehouse.proof.judged import judge
 from lakehouse.proof.view import view
 from lakehouse.run import Run
 from tests.conftest import CONF, settings_for
-from tests.messages import plant, rows, run_once
+from tests.messages import behind_its_back, plant, rows, run_once
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,13 +51,6 @@ def lake(made: Path, config: Config) -> Lake:
     """A lake of the test's own, in which silver has done its work."""
     shutil.copytree(made, config.lake.root)
     return Run(config).lake
-
-
-def behind_its_back(spark: SparkSession, lake: Lake, layer: str, sql: str) -> None:
-    """Change a table as someone would who goes round the product."""
-    path = lake.table(layer, "matches").path
-    spark.sql(f"ALTER TABLE delta.`{path}` SET TBLPROPERTIES ('delta.appendOnly' = 'false')")
-    spark.sql(sql.format(table=f"delta.`{path}`"))
 
 
 def test_each_message_has_its_fate(spark: SparkSession, matches: Entity, lake: Lake) -> None:

@@ -16,7 +16,7 @@ from lakehouse.proof.fates import Fate
 from lakehouse.proof.verify import Verification, verify
 from lakehouse.run import Run
 from tests.conftest import CONF, settings_for
-from tests.messages import plant, run_once
+from tests.messages import behind_its_back, plant, run_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,13 +67,6 @@ def made(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def lake(made: Path, config: Config) -> Lake:
     shutil.copytree(made, config.lake.root)
     return Run(config).lake
-
-
-def behind_its_back(spark: SparkSession, lake: Lake, layer: str, sql: str) -> None:
-    """Change a table as someone would who goes round the product."""
-    path = lake.table(layer, "matches").path
-    spark.sql(f"ALTER TABLE delta.`{path}` SET TBLPROPERTIES ('delta.appendOnly' = 'false')")
-    spark.sql(sql.format(table=f"delta.`{path}`"))
 
 
 def test_what_the_streams_left_is_verified(
