@@ -20,6 +20,8 @@ SETTINGS = {
     # Large messages are part of what is tested.
     "message.max.bytes": "20000000",
     "replica.fetch.max.bytes": "20000000",
+    # The cleaner looks after compacted topics at once, not every fifteen seconds.
+    "log.cleaner.backoff.ms": "200",
 }
 
 

@@ -45,6 +45,9 @@ def test_a_folder_of_two_files_flows_to_silver(kafka: Kafka, lakehouse: Lakehous
     (folder / "schema.ddl").write_text(DDL)
     kafka.send(topic, MESSAGES)
     lakehouse.once("all", "--entity", "tournaments")
+    told = (lakehouse.root / "_state" / "silver.prom").read_text()
+    assert 'lakehouse_quarantined_total{entity="tournaments",reason="wrong_type"} 2.0' in told
+    assert 'lakehouse_batches_total{entity="tournaments",layer="silver"} 1.0' in told
 
     silver = {row["season"]: row for row in lakehouse.rows("silver", "tournaments")}
     assert {season: row["value"] for season, row in silver.items()} == {1: "v2", 2: None}

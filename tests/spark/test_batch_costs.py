@@ -109,7 +109,7 @@ def test_many_batches_leave_nothing_behind(
     memory = spark._jvm.java.lang.Runtime.getRuntime()  # type: ignore[union-attr]
 
     def heap() -> int:
-        time.sleep(1)  # Spark's cleaner follows the collector on a thread of its own
+        time.sleep(0.5)  # Spark's cleaner follows the collector on a thread of its own
         spark._jvm.java.lang.System.gc()  # type: ignore[union-attr]
         return int(memory.totalMemory() - memory.freeMemory()) // MEGABYTE
 

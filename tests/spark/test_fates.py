@@ -73,11 +73,9 @@ def test_rows_that_silver_has_yet_to_read_are_unread_and_no_fault(
 AGAIN = "INSERT INTO {table} SELECT * FROM {table} WHERE offset = "
 FAULTS = [
     ("silver", "DELETE FROM {table} WHERE match_id = 'a'", "1 has no fate"),
-    ("quarantine", "DELETE FROM {table} WHERE offset = 2", "2 has no fate"),
     ("bronze", "DELETE FROM {table} WHERE offset = 2", "2 is not in bronze"),
     ("bronze", AGAIN + "0", "0 has several fates"),
     ("quarantine", AGAIN + "2", "2 has several fates"),
-    ("silver", "UPDATE {table} SET _offset = 0 WHERE match_id = 'a'", "1 has no fate"),
 ]  # fmt: skip
 
 
