@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import bronze.stream
 import silver.stream
 from lakehouse import lag, metrics, owner, session, streams
-from lakehouse.audit import suites
 from lakehouse.health import Health
 from lakehouse.upkeep import Upkeep
 from silver import breaker
@@ -42,8 +41,6 @@ def run(run: Run, entities: Sequence[Entity], layers: Sequence[str], asked: Aske
         if asked():
             return
         stack.enter_context(run.alarms)
-        if "silver" in layers:
-            suites.foresee(entities)
         spark = session.start(config, log=config.state_dir / "spark.log", inherit=locks)
         stack.callback(session.stop, spark)
         asked.listen()

@@ -13,7 +13,6 @@ import json
 import logging
 import os
 import re
-import threading
 import warnings
 from dataclasses import dataclass
 from functools import lru_cache
@@ -24,7 +23,7 @@ from lakehouse.errors import ConfigError
 from lakehouse.tables import SILVER_MARKS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterator
 
     from great_expectations.expectations.expectation import Expectation
 
@@ -199,15 +198,6 @@ def load_gx() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         importlib.import_module("great_expectations")
-
-
-def foresee(entities: Iterable[Entity]) -> None:
-    """Have GX being imported, by a thread of its own, if one of *entities* has a suite.
-
-    It takes two seconds, in which the JVM can start.
-    """
-    if any(one.suite for one in entities):
-        threading.Thread(target=load_gx, name="gx", daemon=True).start()
 
 
 def _said(error: Exception) -> str:

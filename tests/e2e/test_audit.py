@@ -7,7 +7,6 @@ import re
 import shutil
 from typing import TYPE_CHECKING
 
-import pytest
 from click.testing import CliRunner
 
 from lakehouse import entities
@@ -20,6 +19,7 @@ from tests.messages import proven
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pytest
     from pyspark.sql import SparkSession
 
     from tests.conftest import Demo
