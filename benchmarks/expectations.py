@@ -29,7 +29,8 @@ from pyspark.sql import functions as F
 from lakehouse import config as settings
 from lakehouse import session
 from lakehouse.audit import suites
-from lakehouse.audit.expectations import conditions, results
+from lakehouse.audit.conditions import conditions
+from lakehouse.audit.expectations import results
 from lakehouse.entities import Entity, from_contents
 from silver.counts import count
 from silver.parse import parse

@@ -18,7 +18,7 @@ from lakehouse.errors import ConfigError
 from lakehouse.settings import Config, Settings, StreamSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
 Model = TypeVar("Model", bound="Settings")
@@ -98,10 +98,17 @@ def validated(
 
 def unknown_key(file: str, key: str, model: type[Settings]) -> ConfigError:
     """Return the error for a *key* that *model* does not know, naming the nearest one."""
-    near = difflib.get_close_matches(key, list(_keys(model)), n=1, cutoff=0.5)
-    known = sorted(set(model.model_fields) - model.internal)
-    nearest = f"did you mean '{near[0]}'?" if near else f"it knows {', '.join(known)}"
-    return ConfigError("UNKNOWN_KEY", file=file, key=key, nearest=nearest)
+    own = set(model.model_fields) - model.internal
+    said = nearest(key, list(_keys(model)), own)
+    return ConfigError("UNKNOWN_KEY", file=file, key=key, nearest=said)
+
+
+def nearest(name: str, known: Collection[str], listed: Collection[str] | None = None) -> str:
+    """Say which of *known* is most like *name*, or else which there are: *listed*, or all."""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    if near:
+        return f"did you mean '{near[0]}'?"
+    return f"it knows {', '.join(sorted(known if listed is None else listed))}"
 
 
 def read_toml(file: Path, purpose: str) -> dict[str, Any]:

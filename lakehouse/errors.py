@@ -25,6 +25,11 @@ class Message(NamedTuple):
     cure: str
 
 
+def first_line(error: Exception) -> str:
+    """Return what *error* says first: engines add plans and traces below it."""
+    return str(error).strip().partition("\n")[0]
+
+
 class LakehouseError(Exception):
     """Something known went wrong; `code` says what, `params` say with which values."""
 

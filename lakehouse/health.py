@@ -174,7 +174,7 @@ class Health(StreamingQueryListener):
         if (name := self._names.get(str(event.id))) in self.streams:
             self._hear(str(name), "idle")
 
-    def onQueryTerminated(self, event: QueryTerminatedEvent) -> None:  # noqa: ARG002, N802 - Spark's
+    def onQueryTerminated(self, event: QueryTerminatedEvent) -> None:  # noqa: ARG002, N802 - Spark names both
         """Note that nothing more will be told of the query. Whoever waits for it knows already."""
         with self._told:
             self._unended -= 1

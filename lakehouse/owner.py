@@ -156,7 +156,7 @@ def asked(
         if time.monotonic() > deadline:
             pid = held.pid if held else 0
             raise MachineError("NO_ANSWER", stream=stream, pid=pid, seconds=seconds)
-        time.sleep(0.05)
+        time.sleep(0.05)  # the answer is a file of another process: there is nothing to wait on
     if not facts["ok"]:
         raise MachineError("REQUEST_REFUSED", stream=stream, verb=verb, why=facts.get("why"))
     return facts

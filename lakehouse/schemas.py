@@ -26,7 +26,7 @@ from pyspark.sql.types import (
     TimestampType,
 )
 
-from lakehouse.errors import ConfigError
+from lakehouse.errors import ConfigError, first_line
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -54,7 +54,7 @@ def schema(entity: Entity) -> StructType:
     try:
         parsed = cast("StructType", StructType.fromDDL(entity.ddl))
     except PySparkException as error:
-        raise ConfigError("BAD_SCHEMA", file=file, reason=_first_line(error)) from error
+        raise ConfigError("BAD_SCHEMA", file=file, reason=first_line(error)) from error
     names = [field.name for field in parsed]
     for name in (*names, *entity.derived):
         if name.startswith("_"):
@@ -161,7 +161,7 @@ def unusable(spark: SparkSession, empty: DataFrame, expression: str | Column) ->
         column = F.expr(expression) if isinstance(expression, str) else expression
         plan: Any = empty.select(column)._jdf.queryExecution().analyzed()  # noqa: SLF001 - only the analysed plan tells
     except PySparkException as error:
-        return _first_line(error)
+        return first_line(error)
     patterns = spark._jvm.org.apache.spark.sql.catalyst.trees.TreePattern  # type: ignore[union-attr]  # noqa: SLF001
     if plan.nodeName() != "Project" or plan.children().size() != 1:
         return "it is not computed from one row alone"
@@ -180,7 +180,3 @@ def references(selected: DataFrame) -> tuple[str, ...]:
     """Return the names of the columns that a projection looks at, in alphabetical order."""
     found: Any = selected._jdf.queryExecution().analyzed().references().toSeq()  # noqa: SLF001 - as above
     return tuple(sorted({str(found.apply(i).name()) for i in range(found.size())}))
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]

@@ -66,7 +66,7 @@ class Stream:
     next_try: float = 0.0
     waiting_since: float | None = None
     asked_by: list[owner.Request] = field(default_factory=list)
-    verbs: Mapping[str, Callable[[owner.Request], dict[str, Any]]] = field(default_factory=dict)
+    verbs: Mapping[str, Callable[..., dict[str, Any]]] = field(default_factory=dict)
     upkeep: Upkeep | None = None
     tripped: ExpectationError | None = None
 
@@ -238,7 +238,7 @@ def _serve(request: owner.Request, stream: Stream, config: Config) -> None:
         stream.turn.stopping = True
         stream.asked_by.append(request)
     elif request.verb in stream.verbs:
-        facts = stream.verbs[request.verb](request)
+        facts = stream.verbs[request.verb](**request.args)
         stream.tripped, stream.next_try = None, 0.0
         owner.answer(config.state_dir, stream.name, request, ok=True, **facts)
     else:

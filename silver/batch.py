@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 
 from lakehouse import checkpoints
-from lakehouse.audit.expectations import conditions, verdict
+from lakehouse.audit.conditions import conditions
+from lakehouse.audit.expectations import verdict
 from lakehouse.audit.records import Record
 from lakehouse.health import BatchCounts
 from lakehouse.tables import quoted

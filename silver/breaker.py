@@ -61,8 +61,9 @@ class Breaker:
         """
         resumed = self._resumed(record)
         rows = (record.rows.read, record.rows.quarantined)
-        if resumed is None and self.settings.share and self._is_over(rows):
-            read_, refused = (sum(column) for column in zip(*self.window, rows, strict=True))
+        read_, refused = (sum(column) for column in zip(*self.window, rows, strict=True))
+        share, enough = self.settings.share, read_ >= self.settings.least_rows
+        if resumed is None and share and enough and refused > share * read_:
             facts = {
                 "stream": self.stream,
                 "checkpoint": record.checkpoint,
@@ -71,7 +72,7 @@ class Breaker:
                 "read": read_,
                 "refused": refused,
                 "percent": round(100 * refused / read_, 1),
-                "limit": round(100 * self.settings.share, 1),
+                "limit": round(100 * share, 1),
                 "at": datetime.now(UTC).isoformat(timespec="seconds"),
             }
             owner.replace(self.file, {"tripped": facts})
@@ -90,10 +91,6 @@ class Breaker:
         self.window.append((read_, refused))
         while sum(rows for rows, _ in self.window) - self.window[0][0] >= self.settings.window_rows:
             self.window.popleft()
-
-    def _is_over(self, rows: tuple[int, int]) -> bool:
-        total, refused = (sum(column) for column in zip(*self.window, rows, strict=True))
-        return bool(total >= self.settings.least_rows and refused > self.settings.share * total)
 
     def _resumed(self, record: Record) -> Resumed | None:
         said = read(self.file).get("resumed")
@@ -139,13 +136,12 @@ def resume(file: Path, *, by: str, why: str) -> dict[str, Any] | None:
     return tripped
 
 
-def resumed(stream: str, run: Run, request: owner.Request) -> dict[str, Any]:
-    """Serve a request to resume *stream*, end its alarm, and return what is answered."""
-    said = {name: str(request.args[name]) for name in ("by", "why")}
-    tripped = resume(run.config.state_dir / stream / "breaker.json", **said)
+def resumed(stream: str, run: Run, *, by: str, why: str) -> dict[str, Any]:
+    """Resume *stream*, end its alarm, and return what its owner answers."""
+    tripped = resume(run.config.state_dir / stream / "breaker.json", by=by, why=why)
     if tripped is not None:
-        log.get(stream).info("Resumed", **said)
-        text = f"{stream} goes on with batch {tripped['batch_id']}: {said['why']} ({said['by']})"
+        log.get(stream).info("Resumed", by=by, why=why)
+        text = f"{stream} goes on with batch {tripped['batch_id']}: {why} ({by})"
         run.alarms.ended(stream, Alarm.BREAKER_TRIPPED, text)
     return {"tripped": tripped}
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
-from lakehouse.audit.expectations import Tally, conditions
+from lakehouse.audit.conditions import conditions
+from lakehouse.audit.expectations import Tally
 from lakehouse.audit.records import Range, Rows
 from lakehouse.tables import quoted
 from quarantine.reasons import Reason
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from pyspark.sql import Column, DataFrame, Row
 
-    from lakehouse.audit.expectations import Condition
+    from lakehouse.audit.conditions import Condition
     from lakehouse.entities import Entity
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from pyspark.sql import Column
 
-    from lakehouse.audit.expectations import Condition
+    from lakehouse.audit.conditions import Condition
 
 WIDTH = 62
 

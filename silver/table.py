@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql.types import StructType
 
 from lakehouse import checkpoints, schemas, tables
-from lakehouse.audit import expectations
+from lakehouse.audit import conditions
 from lakehouse.errors import TableError
 from quarantine import table as quarantine
 
@@ -29,7 +29,7 @@ def prepare(spark: SparkSession, entity: Entity, lake: Lake) -> Checkpoint | Non
         TableError: TABLE_MISSING (retryable) without bronze, SCHEMA_CONFLICT, ENTITY_CONFLICT,
             CHECKPOINT_MISMATCH or ROOT_UNWRITABLE.
     """
-    expectations.check(spark, entity)
+    conditions.check(spark, entity)
     columns = StructType([*schemas.columns(spark, entity), *tables.SILVER_MARKS])
     bronze, silver = lake.table("bronze", entity.name), lake.table("silver", entity.name)
     if not bronze.exists(spark):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
-from lakehouse.audit.expectations import conditions
+from lakehouse.audit.conditions import conditions
 from lakehouse.schemas import schema
 from lakehouse.tables import POSITION, quoted
 from silver import expectations

@@ -6,11 +6,15 @@ The format is that of the Delta protocol: one JSON action a line.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lakehouse.audit.records import Range
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,18 @@ class Commit:
         planned = tuple(Planned(**one) for one in row["planned"])
         more = {"ranges": ranges, "planned": planned, "metrics": dict(row["metrics"])}
         return cls(**{**row, **times, **more})
+
+
+def version_of(file: str) -> int | None:
+    """Return the version whose commit the *file* of a log holds; None of any other file."""
+    found = re.fullmatch(r"(\d{20})\.json", file)
+    return int(found[1]) if found else None
+
+
+def joined(kept: Sequence[Commit], log: Iterable[Commit]) -> list[Commit]:
+    """Return the commits *kept* in a trail, and those of the *log* that come after them."""
+    last = kept[-1].version if kept else -1
+    return [*kept, *(one for one in log if one.version > last)]
 
 
 def read(text: str, version: int) -> Commit:

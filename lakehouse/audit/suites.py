@@ -7,7 +7,6 @@ applied is worse than none, so all of these are refused here.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import json
 import logging
@@ -19,11 +18,12 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.audit import kinds
-from lakehouse.errors import ConfigError
+from lakehouse.config import nearest
+from lakehouse.errors import ConfigError, first_line
 from lakehouse.tables import SILVER_MARKS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Iterator
 
     from great_expectations.expectations.expectation import Expectation
 
@@ -38,7 +38,7 @@ ROW_QUERY = re.compile(
 )
 # What a rule may look at beside the entity's own columns: both stand in bronze, so that a message
 # is judged the same whenever it is read.
-MOMENTS = {"_timestamp": "timestamp", "_landed_at": "timestamp"}
+MOMENTS = ("_timestamp", "_landed_at")
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def _entries(text: str, file: str) -> Iterator[tuple[int, Any]]:
         raise ConfigError("BAD_SUITE", file=file, reason=reason)
     unknown = sorted(set(suite) - SUITE_KEYS)
     if unknown:
-        reason = f"unknown key '{unknown[0]}'; {_nearest(unknown[0], SUITE_KEYS)}"
+        reason = f"unknown key '{unknown[0]}'; {nearest(unknown[0], SUITE_KEYS)}"
         raise ConfigError("BAD_SUITE", file=file, reason=reason)
     yield from enumerate(suite["expectations"], 1)
 
@@ -137,10 +137,10 @@ def _rule(entry: Any, number: int, file: str, columns: frozenset[str]) -> Rule:
         )
     if kind in kinds.UNCONDITIONAL and kwargs.get("row_condition"):
         raise refused("GX does not keep to a row_condition in it; say it as an SQL rule")
-    usable = columns | (MOMENTS.keys() if by_row else set(SILVER_MARKS.fieldNames()))
+    usable = columns.union(MOMENTS if by_row else SILVER_MARKS.fieldNames())
     for name in named:
         if name not in usable:
-            raise refused(f"there is no column '{name}'; {_nearest(name, usable)}")
+            raise refused(f"there is no column '{name}'; {nearest(name, usable)}")
     name = (entry.get("meta") or {}).get("name") or f"{kind}({', '.join(named)})"
     return Rule(str(name), number, kind, severity, named, by_row, where, expectation)
 
@@ -153,10 +153,10 @@ def _unusable_form(entry: Any) -> str | None:
     if kind in kinds.REFUSED:
         return kinds.REFUSED[kind]
     if kind not in known:
-        return f"there is no such type; {_nearest(kind, known)}"
+        return f"there is no such type; {nearest(kind, known)}"
     unknown = sorted(set(entry) - KEYS)
     if unknown:
-        return f"unknown key '{unknown[0]}'; {_nearest(unknown[0], KEYS)}"
+        return f"unknown key '{unknown[0]}'; {nearest(unknown[0], KEYS)}"
     if entry.get("severity") not in SEVERITIES:
         return (
             f"it needs a severity, one of {', '.join(SEVERITIES)}: critical quarantines a row, "
@@ -179,7 +179,7 @@ def _made(entry: dict[str, Any]) -> tuple[Expectation | None, str]:
     fields = set(get_expectation_impl(entry["type"]).__fields__) - KEYS - {"rendered_content"}
     unknown = sorted(set(entry["kwargs"]) - fields)
     if unknown:
-        return None, f"unknown argument '{unknown[0]}'; {_nearest(unknown[0], fields)}"
+        return None, f"unknown argument '{unknown[0]}'; {nearest(unknown[0], fields)}"
     try:
         return ExpectationConfiguration(**entry).to_domain_obj(), ""
     # ValueError: GX's own model of arguments raises pydantic's, which is one.
@@ -205,7 +205,7 @@ def _said(error: Exception) -> str:
     if callable(errors) and (first := next(iter(errors()), None)):
         where = ".".join(str(part) for part in first["loc"] if part != "__root__")
         return f"{where}: {first['msg']}" if where else str(first["msg"])
-    return str(error).strip().partition("\n")[0]
+    return first_line(error)
 
 
 def _columns(kwargs: dict[str, Any]) -> tuple[str, ...]:
@@ -218,8 +218,3 @@ def _where(query: Any) -> str | None:
     """Return the condition of a query of rows, with single braces as GX would run it."""
     found = ROW_QUERY.fullmatch(query) if isinstance(query, str) else None
     return found[1].rstrip("; \t\r\n").format() if found else None
-
-
-def _nearest(name: str, known: Collection[str]) -> str:
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f"did you mean '{near[0]}'?" if near else f"it knows {', '.join(sorted(known))}"

@@ -1,13 +1,12 @@
 """The audit trail: what every commit of a table said, kept for longer than the table's own log.
 
 Delta removes the files of its log once they are older than the retention. The owner of a stream
-folds them into `audit/<layer>.<entity>` before: at its start, and every FOLD_AFTER batches. Who
-reads takes the trail together with the part of the log that is not folded yet.
+folds them into `audit/<layer>.<entity>` before: at its start, every FOLD_AFTER batches, and every
+hour. Who reads takes the trail together with the part of the log that is not folded yet.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -65,7 +64,7 @@ def trail(spark: SparkSession, table: Table, lake: Lake, upto: int | None = None
     before they were folded are not there.
     """
     kept = folded(spark, table, lake)
-    found = [*kept, *logged(spark, table, after=kept[-1].version if kept else -1)]
+    found = commits.joined(kept, logged(spark, table, after=kept[-1].version if kept else -1))
     return [one for one in found if upto is None or one.version <= upto]
 
 
@@ -87,8 +86,8 @@ def folded(spark: SparkSession, table: Table, lake: Lake) -> list[Commit]:
 def logged(spark: SparkSession, table: Table, after: int = -1) -> list[Commit]:
     """Return the commits of *table* later than version *after* that its log still has."""
     log = f"{table.path}/_delta_log"
-    found = (re.fullmatch(r"(\d{20})\.json", name) for name in storage.names(spark, log))
-    versions = sorted(int(one[1]) for one in found if one and int(one[1]) > after)
+    found = map(commits.version_of, storage.names(spark, log))
+    versions = sorted(one for one in found if one is not None and one > after)
     read = []
     for version in versions:
         text = storage.read(spark, f"{log}/{version:020d}.json")

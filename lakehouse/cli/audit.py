@@ -73,7 +73,7 @@ def _show_version(lake: LakeSettings, table: str | None, version: int, *, as_jso
     facts = {**_facts(commit), "record": commit.facts, "validation": checked}
     lines = [_line(commit), *_more(commit)]
     rules = (commit.facts.get("expectations") or {}).get("rules") or {}
-    lines += [_rule(name, one) for name, one in rules.items()]
+    lines += [rule(name, one) for name, one in rules.items()]
     lines += [
         f"  {row['severity']:<8} {verdict(row['success']):<6} {row['rule']}: {row['observed']}"
         for row in checked
@@ -92,7 +92,8 @@ def _more(commit: Commit) -> list[str]:
     return lines
 
 
-def _rule(name: str, one: dict[str, Any]) -> str:
+def rule(name: str, one: dict[str, Any]) -> str:
+    """Return the line that tells what a batch's rows said of one expectation."""
     said = f"{one['unexpected']} of {one['judged']} unexpected"
     return f"  {one['severity']:<8} {verdict(one['success']):<6} {name}: {said}"
 

@@ -25,7 +25,7 @@ def check(ctx: click.Context, *, as_json: bool) -> None:
     chosen = entities.load_all(ctx.obj["conf"])
 
     from lakehouse import destinations, kafka, schemas, session
-    from lakehouse.audit import expectations
+    from lakehouse.audit import conditions
 
     kafka.client_options(config.kafka)
     destinations.read(config.alarms)
@@ -34,7 +34,7 @@ def check(ctx: click.Context, *, as_json: bool) -> None:
     )
     try:
         columns = {entity.name: schemas.columns(spark, entity) for entity in chosen}
-        rules = {entity.name: expectations.check(spark, entity) for entity in chosen}
+        rules = {entity.name: conditions.check(spark, entity) for entity in chosen}
     finally:
         session.stop(spark)
     facts = [

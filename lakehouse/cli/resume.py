@@ -37,12 +37,11 @@ def resume(ctx: click.Context, stream: str, why: str, timeout: float, *, as_json
     said = {"by": getpass.getuser(), "why": why}
     if owner.holder(config.state_dir, stream) is not None:
         answer = owner.asked(config.state_dir, stream, "resume", seconds=timeout, **said)
-        tripped = answer["tripped"]
     else:
         run = Run(config)
         with owner.owning(config.state_dir, stream), run.alarms:
-            request = owner.Request("", "resume", said, said["by"], "")
-            tripped = breaker.resumed(stream, run, request)["tripped"]
+            answer = breaker.resumed(stream, run, **said)
+    tripped = answer["tripped"]
     text = f"{stream}: goes on with batch {tripped['batch_id']}" if tripped else None
     show(
         {"stream": stream, "tripped": tripped},

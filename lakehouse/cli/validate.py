@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lakehouse.cli.audit import rule, verdict
 from lakehouse.cli.output import json_option, show
 
 if TYPE_CHECKING:
@@ -65,27 +66,20 @@ def validate(
     from lakehouse.reading.trail import trail
     from lakehouse.run import Run
 
-    for one in chosen:
-        trail(
-            config.lake, f"silver.{one.name}"
-        )  # a table that is missing is said before Spark starts
-    lake, found = Run(config).lake, []
+    # A table that is missing is said before Spark starts.
+    commits = {one.name: trail(config.lake, f"silver.{one.name}") for one in chosen}
+    lake, found, rows = Run(config).lake, [], {}
     spark = session.start(config)
     try:
         for one in chosen:
-            silver = lake.table("silver", one.name)
-            wanted = silver.readable(spark, version)
+            silver, known = lake.table("silver", one.name), commits[one.name]
+            wanted = silver.readable(spark, known[-1].version if version is None else version)
             folder = docs / silver.name if docs else None
             found.append(validation.validate(spark, one, silver, wanted, folder))
+            said = next((commit.facts for commit in known if commit.version == wanted), {})
+            rows[silver.name] = (said.get("expectations") or {}).get("rules") or {}
     finally:
         session.stop(spark)
-    recorded = {
-        v.table: next((c.facts for c in trail(config.lake, v.table) if c.version == v.version), {})
-        for v in found
-    }
-    rows = {
-        name: (said.get("expectations") or {}).get("rules") or {} for name, said in recorded.items()
-    }
     facts = {v.table: _facts(v, rows[v.table]) for v in found}
     lines = [line for v in found for line in _lines(v, rows[v.table])]
     show(facts, "\n".join(lines), as_json=as_json)
@@ -116,8 +110,6 @@ def _facts(v: Validation, rows: dict[str, Any]) -> dict[str, Any]:
 
 
 def _lines(v: Validation, rows: dict[str, Any]) -> list[str]:
-    from lakehouse.cli.audit import verdict
-
     lines = [f"{v.table} version {v.version}, suite {v.suite}"]
     for f in v.findings:
         said = f.error or f"{f.observed}  {f.meaning}"
@@ -125,7 +117,5 @@ def _lines(v: Validation, rows: dict[str, Any]) -> list[str]:
     if not v.findings:
         lines.append("  its suite has no expectation of the whole table")
     lines.append("  the rows of its batch:" if rows else "  its commit says nothing of rows")
-    for name, one in rows.items():
-        said = f"{one['unexpected']} of {one['judged']} unexpected"
-        lines.append(f"  {one['severity']:<8} {verdict(one['success']):<6} {name}: {said}")
+    lines += [rule(name, one) for name, one in rows.items()]
     return lines

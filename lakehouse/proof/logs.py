@@ -6,8 +6,6 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from lakehouse.audit.trail import folded, logged
-
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -28,9 +26,8 @@ def compare(seen: View) -> Notes:
     found = Notes()
     for layer, commits in seen.commits.items():
         name = f"{layer}.{seen.entity}"
-        table = seen.lake.table(layer, seen.entity)
-        kept = {one.version: one for one in folded(seen.spark, table, seen.lake)}
-        for one in logged(seen.spark, table):
+        kept = {one.version: one for one in seen.kept[layer]}
+        for one in seen.logs[layer]:
             before = kept.get(one.version)
             if before is not None and _lasting(before) != _lasting(one):
                 found.differences.append(

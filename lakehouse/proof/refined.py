@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, MapType, StructType
 
-from lakehouse.audit.expectations import conditions, verdict
+from lakehouse.audit.conditions import conditions
+from lakehouse.audit.expectations import verdict
 from lakehouse.audit.records import Record
 from lakehouse.proof.view import POSITION, held, span
 from lakehouse.schemas import schema
@@ -33,6 +34,7 @@ EXAMPLES = 5
 def record_differences(seen: View, judged: Sequence[Judged]) -> Iterator[str]:
     """Say how the records of silver and quarantine differ from their rows, counted again."""
     batches = {one.version: one for one in seen.commits["silver"] if one.facts.get("stream")}
+    entities = {one.entity.fingerprint: one.entity for one in judged}
     again = _recount(seen, judged)
     refused = _by_batch(seen.commits["quarantine"])
     name = f"silver.{seen.entity}"
@@ -41,16 +43,19 @@ def record_differences(seen: View, judged: Sequence[Judged]) -> Iterator[str]:
         if record is None:
             yield f"{name} version {version}: its record cannot be read"
             continue
-        found = again.get(version)
-        if found is not None and record.expectations is not None:
-            under, counts = found
-            told = verdict(record.expectations.suite, conditions(seen.spark, under), counts.tallies)
-            yield from _unlike(f"{name} version {version}: expectations", record.expectations, told)
-            if under.suite != record.expectations.suite:
-                yield f"{name} version {version}: the suite of its rules is {under.suite}"
-        counted = found[1] if found else summed([], 0)
-        yield from _unlike(f"{name} version {version}: rows", record.rows, counted.rows)
-        yield from _unlike(f"{name} version {version}: ranges", record.ranges, counted.ranges)
+        under = entities.get(record.rules)
+        rules = conditions(seen.spark, under) if under else ()
+        counted = again.get(version, summed([], len(rules)))
+        where = f"{name} version {version}"
+        yield from _unlike(f"{where}: rows", record.rows, counted.rows)
+        yield from _unlike(f"{where}: ranges", record.ranges, counted.ranges)
+        if under is not None:
+            said = record.expectations
+            if under.suite != (said and said.suite):
+                yield f"{where}: the suite of its rules is {under.suite}"
+            if said is not None and under.suite is not None:
+                told = verdict(said.suite, rules, counted.tallies)
+                yield from _unlike(f"{where}: expectations", said, told)
         yield from _of_quarantine(
             seen, record, refused.pop((commit.checkpoint, commit.batch_id), [])
         )
@@ -61,16 +66,16 @@ def record_differences(seen: View, judged: Sequence[Judged]) -> Iterator[str]:
             yield f"quarantine.{seen.entity} version {commits[0].version}: silver has no such batch"
 
 
-def _recount(seen: View, judged: Sequence[Judged]) -> dict[int, tuple[Any, Counts]]:
-    """Return the counts of each silver version's messages, judged again, with their entity."""
-    found: dict[int, tuple[Any, Counts]] = {}
+def _recount(seen: View, judged: Sequence[Judged]) -> dict[int, Counts]:
+    """Return the counts of each silver version's messages, judged again."""
+    found: dict[int, Counts] = {}
     for one in judged:
         rules = conditions(seen.spark, one.entity)
         placed = held(one.rows, seen.consumed, span(seen.commits["silver"]), "_")
         rows = placed.groupBy("_version", *PARTITION).agg(*figures(one.entity, rules)).collect()
         for version in {row["_version"] for row in rows}:
             own = [row for row in rows if row["_version"] == version]
-            found[version] = (one.entity, summed(own, len(rules)))
+            found[version] = summed(own, len(rules))
     return found
 
 
@@ -124,8 +129,9 @@ def _record(commit: Commit) -> Record | None:
 
 def row_differences(seen: View, judged: Sequence[Judged]) -> Iterator[str]:
     """Say which rows of silver and quarantine are not what their messages make, and in what."""
-    rules = {commit.version: commit for commit in seen.commits["silver"]}
-    batches = {(one.checkpoint, one.batch_id): one.facts.get("rules") for one in rules.values()}
+    batches = {
+        (one.checkpoint, one.batch_id): one.facts.get("rules") for one in seen.commits["silver"]
+    }
     for one in judged:
         valid = one.rows.where(F.size("_reasons") == 0)
         names = [*schema(one.entity).fieldNames(), *one.entity.derived, "_timestamp"]
@@ -170,8 +176,8 @@ def _unequal(
     place = F.concat_ws(":", *(F.col(f"r.{prefix}{p}") for p in ("topic", "partition", "offset")))
     found = joined.select(place.alias("place"), differ.alias("differ")).where(F.size("differ") > 0)
     for row in found.orderBy("place").limit(EXAMPLES).collect():
-        columns = ", ".join(row["differ"])
-        yield f"{name}: the row of {row['place']} is not its message's in {columns}"
+        where = ", ".join(row["differ"])
+        yield f"{name}: the row of {row['place']} is not its message's in {where}"
 
 
 def _plain(name: str, kind: DataType) -> Column:

@@ -11,14 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lakehouse.proof import landed, refined
-from lakehouse.proof.fates import FAULTS, Fate, proof
+from lakehouse.proof.fates import FAULTS, proof
 from lakehouse.proof.judged import judge, kept
 from lakehouse.proof.logs import compare
 from lakehouse.proof.view import view
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from pyspark.sql import SparkSession
 
     from lakehouse.audit.commits import Commit
@@ -84,8 +82,3 @@ def verify(spark: SparkSession, entity: Entity, lake: Lake) -> Verification:
 def _seconds(commit: Commit) -> float:
     began = commit.started_at
     return max(0.0, (commit.committed_at - began).total_seconds()) if began else 0.0
-
-
-def unread(verified: Iterable[Verification]) -> int:
-    """Return how many messages silver has yet to read."""
-    return sum(one.proof.counts[Fate.UNREAD] for one in verified)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 
 from lakehouse import tables
-from lakehouse.audit.trail import trail
+from lakehouse.audit.commits import joined
+from lakehouse.audit.trail import folded, logged
 from lakehouse.errors import TableError
 from lakehouse.tables import quoted
 
@@ -35,7 +36,8 @@ class View:
     """What is proven about: frames of fixed versions, so that it can be taken beside live streams.
 
     Silver is fixed first. `read` are the bronze rows that silver's commits speak of, `refused` the
-    quarantine rows among them: what a stream has done since is not looked at.
+    quarantine rows among them: what a stream has done since is not looked at. `commits` are by
+    layer, from the trail (`kept`) and, where that ends, from the log (`logs`).
     """
 
     spark: SparkSession
@@ -47,6 +49,8 @@ class View:
     read: DataFrame
     consumed: DataFrame
     commits: dict[str, list[Commit]]
+    kept: dict[str, list[Commit]]
+    logs: dict[str, list[Commit]]
 
 
 def view(spark: SparkSession, entity: str, lake: Lake) -> View:
@@ -69,8 +73,11 @@ def view(spark: SparkSession, entity: str, lake: Lake) -> View:
     # Silver first, bronze last: what one holds, those after it held before.
     versions = {layer: lake.table(layer, entity).version(spark) for layer in layers}
     frames = {layer: lake.table(layer, entity).read(spark, versions[layer]) for layer in layers}
+    kept = {layer: folded(spark, lake.table(layer, entity), lake) for layer in layers}
+    logs = {layer: logged(spark, lake.table(layer, entity)) for layer in layers}
     commits = {
-        layer: trail(spark, lake.table(layer, entity), lake, versions[layer]) for layer in layers
+        layer: [one for one in joined(kept[layer], logs[layer]) if one.version <= versions[layer]]
+        for layer in layers
     }
     consumed = ranges(spark, commits["silver"])
     size = span(commits["silver"])
@@ -84,6 +91,8 @@ def view(spark: SparkSession, entity: str, lake: Lake) -> View:
         held(frames["bronze"], consumed, size),
         consumed,
         commits,
+        kept,
+        logs,
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from deltalake import DeltaTable
@@ -31,7 +30,8 @@ def trail(lake: LakeSettings, table: str) -> list[Commit]:
     path = f"{lake.location}/{layer}/{entity}"
     kept = [Commit.from_row(row) for row in rows(f"{lake.location}/audit/{table}")]
     kept.sort(key=lambda one: one.version)
-    found = [*kept, *_logged(f"{path}/_delta_log", kept[-1].version if kept else -1)]
+    after = kept[-1].version if kept else -1
+    found = commits.joined(kept, _logged(f"{path}/_delta_log", after))
     if not found:
         raise TableError(
             "TABLE_MISSING",
@@ -66,12 +66,11 @@ def rows(path: str) -> list[dict[str, Any]]:
 def _logged(log: str, after: int) -> Iterator[Commit]:
     files, folder = fs.FileSystem.from_uri(log)
     selector = fs.FileSelector(folder, allow_not_found=True)
-    found = (
-        (re.fullmatch(r"(\d{20})\.json", one.base_name), one.path)
-        for one in files.get_file_info(selector)
-    )
-    later = sorted((int(name[1]), path) for name, path in found if name and int(name[1]) > after)
+    found = ((commits.version_of(one.base_name), one.path) for one in files.get_file_info(selector))
+    later = sorted((version, path) for version, path in found if version is not None)
     for version, path in later:
+        if version <= after:
+            continue
         try:
             with files.open_input_stream(path) as stream:
                 text = stream.read().decode()

@@ -13,7 +13,7 @@ import pytest
 from pyspark.sql import functions as F
 
 from lakehouse import entities, schemas
-from lakehouse.audit import expectations, kinds, suites, validation
+from lakehouse.audit import conditions, expectations, kinds, suites, validation
 from lakehouse.audit.trail import trail
 from lakehouse.entities import from_contents
 from lakehouse.errors import ConfigError
@@ -279,7 +279,7 @@ def frame(spark: SparkSession, values: Sequence[tuple[Any, ...]]) -> DataFrame:
 
 def ours(rows_: DataFrame, entity: Entity) -> dict[str, dict[str, Any]]:
     """Return GX's results as the row path makes them, counted as a batch is counted."""
-    rules = expectations.conditions(rows_.sparkSession, entity)
+    rules = conditions.conditions(rows_.sparkSession, entity)
     triaged = rows_.withColumns(
         {name: F.lit("t" if name != "_partition" else 0) for name in PARTITION}
         | {"_offset": F.lit(0), "_reasons": F.array().cast(REASONS), "_unmet": unmet(rules)}
@@ -307,7 +307,7 @@ def raw(
         batch = asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": rows_})
         judged = batch.validate(
             ExpectationSuite(name="raw", expectations=named),
-            result_format=expectations.FORMAT["result_format"],
+            result_format=conditions.FORMAT["result_format"],
         )
     return {one.expectation_config.meta["name"]: facts(one) for one in judged.results}
 
@@ -413,7 +413,7 @@ def test_what_no_row_can_be_judged_by_is_refused_before_a_stream_starts(
 ) -> None:
     met = column("values_to_not_be_null", "id")
     with pytest.raises(ConfigError) as refused:
-        expectations.check(spark, suited(met, written))
+        conditions.check(spark, suited(met, written))
     said = refused.value.params
     assert refused.value.code == "BAD_EXPECTATION"
     assert (said["file"], said["number"]) == ("conf/entities/things/expectations.json", 2)
@@ -455,7 +455,7 @@ def test_each_type_is_refused_for_what_is_so(spark: SparkSession, kind: str) -> 
     taken = {name: arguments[name] for name in arguments if name in implementation.__fields__}
     made = ExpectationConfiguration(type=kind, kwargs={"column": "s", **taken}).to_domain_obj()
     rule: Any = SimpleNamespace(expectation=made)
-    *_, unexpected = expectations._from_metric(expectations._engine(empty), rule)
+    *_, unexpected = conditions._from_metric(conditions._engine(empty), rule)
     if reason == kinds._PYTHON:
         plan: Any = frame(spark, [(None,) * 14]).select(unexpected)._jdf.queryExecution()
         assert "EvalPython" in plan.executedPlan().toString()
@@ -535,7 +535,7 @@ def test_each_shipped_rule_of_rows_is_met_by_one_message_and_not_by_another(
     spark: SparkSession, name: str
 ) -> None:
     entity, breaks = shipped(name), BREAKS[name]
-    by_row = [rule.name for rule in expectations.check(spark, entity) if rule.by_row]
+    by_row = [rule.name for rule in conditions.check(spark, entity) if rule.by_row]
     assert list(breaks) == by_row
 
     sound, *broken = judged(
@@ -554,7 +554,7 @@ def test_each_shipped_rule_of_rows_is_met_by_one_message_and_not_by_another(
 def test_each_shipped_rule_has_a_severity_and_says_why_in_a_sentence(
     spark: SparkSession, name: str
 ) -> None:
-    for rule in expectations.check(spark, shipped(name)):
+    for rule in conditions.check(spark, shipped(name)):
         assert rule.severity in suites.SEVERITIES
         assert rule.meaning[:1].isupper(), rule.name
         assert rule.meaning.endswith("."), rule.name
@@ -674,7 +674,7 @@ def test_warnings_and_infos_count_and_the_row_lands(spark: SparkSession) -> None
         (2, 2, 1),
         (2, 2, 2),
     ]
-    rules = expectations.conditions(spark, entity)
+    rules = conditions.conditions(spark, entity)
     assert [one.success for one in expectations.results(rules, found.tallies)] == [
         False,
         True,
