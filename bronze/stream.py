@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from lakehouse.entities import Entity
     from lakehouse.run import Run
-    from lakehouse.streams import Turn
+    from lakehouse.turns import Turn
 
 
 def start(spark: SparkSession, entity: Entity, run: Run, _: Turn) -> StreamingQuery:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import threading
 import time
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -11,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 
-from lakehouse import alarms, checkpoints, kafka, log, owner
+from lakehouse import alarms, checkpoints, failures, log, owner
 from lakehouse.alarms import Alarm
-from lakehouse.errors import ExpectationError, LakehouseError, SourceError, TableError
+from lakehouse.errors import ExpectationError, LakehouseError, SourceError
+from lakehouse.turns import StopRequested, Turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import SparkSession
     from pyspark.sql.streaming.query import StreamingQuery
 
     from lakehouse.health import Health
@@ -28,25 +27,6 @@ if TYPE_CHECKING:
     from lakehouse.upkeep import Upkeep
 
 POLL_SECONDS = 0.2
-REPORTING_FAULT = 'because the return value of "scala.Option.get()" is null'
-
-
-class StopRequested(Exception):  # noqa: N818 - not an error: it ends a query that was asked to stop
-    """Raised in place of a batch that must not begin."""
-
-
-@dataclass
-class Turn:
-    """Whose turn it is at a stream's table: a batch's, or a request's. One lock for both.
-
-    `tell` hears what became of each batch.
-    """
-
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    stopping: bool = False
-    tell: Callable[[Any], None] | None = None
-    batch_id: int | None = None
-    error: BaseException | None = None
 
 
 @dataclass
@@ -74,31 +54,6 @@ class Stream:
     def name(self) -> str:
         """The query's name, `layer.entity`."""
         return self.table.name
-
-
-def each_batch(
-    refine: Callable[[DataFrame, int], Any], turn: Turn
-) -> Callable[[DataFrame, int], None]:
-    """Return what `foreachBatch` calls: *refine* in its turn, and not once the stream is to stop.
-
-    The batch in hand is finished; the next one gives up before its first write and is planned
-    again, unchanged, by the next start.
-    """
-
-    def take(messages: DataFrame, batch_id: int) -> None:
-        with turn.lock:
-            try:
-                if turn.stopping:
-                    raise StopRequested
-                outcome = refine(messages, batch_id)
-                turn.batch_id = batch_id
-                if outcome is not None and turn.tell is not None:
-                    turn.tell(outcome)
-            except BaseException as error:
-                turn.error = error  # Spark hands on its text only
-                raise
-
-    return take
 
 
 def run_all(
@@ -180,10 +135,10 @@ def _advance(spark: SparkSession, stream: Stream, run: Run, health: Health) -> N
             health.set(stream.name, "starting")
             log.get(stream.name).info("Stream started", checkpoint=stream.table.checkpoint)
     elif not stream.query.isActive:
-        if _fell_after_its_batch(spark, stream):
+        if failures.fell_after_its_batch(spark, stream.query, stream.table):
             stream.query = None
         else:
-            _raise_failure(stream, run.config)
+            _raise_failure(stream, run)
             stream.done = True
             _runs_again(stream, run)
     elif health.streams[stream.name].state in {"running", "idle"}:
@@ -260,7 +215,7 @@ def _end(stream: Stream, run: Run, health: Health) -> LakehouseError | None:
     try:
         if stream.query is not None:
             if not stream.query.isActive and not stream.done:
-                _raise_failure(stream, run.config)
+                _raise_failure(stream, run)
             stream.query.stop()
     except LakehouseError as error:
         failed = error
@@ -293,40 +248,12 @@ def _is_noted(spark: SparkSession, stream: Stream) -> bool:
     return last is None or checkpoints.is_committed(spark, stream.table.checkpoint, last)
 
 
-def _fell_after_its_batch(spark: SparkSession, stream: Stream) -> bool:
-    """Say whether the query was ended by a fault of Spark 4.1 after all its work was committed.
-
-    SPARK-57438: a Kafka query that first finishes a batch from before fails in reporting its
-    progress. Only once, since nothing is unfinished any more when it starts again.
-    """
-    if REPORTING_FAULT not in _failure_of(stream):
-        return False
-    checkpoint = checkpoints.read(spark, stream.table.checkpoint)
-    return checkpoint is not None and checkpoint.unfinished is None
-
-
-def _raise_failure(stream: Stream, config: Config) -> None:
-    """Raise what the query of *stream* failed with, as an error of ours; nothing if it ended."""
-    text, own = _failure_of(stream), stream.turn.error
-    if not text or isinstance(own, StopRequested):
-        return
-    if isinstance(own, LakehouseError):
-        raise own
-    log.get(stream.name).debug("Query failed", error=text)
-    if stream.name.startswith("bronze.") and kafka.is_failure(text):
-        raise kafka.failure(text, config.kafka, stream.topic, stream.name)
-    condition = own.getCondition() if isinstance(own, PySparkException) else None
-    named = re.search(r"\[([A-Z][A-Z0-9_.]+)\]", text)
-    name = condition or (type(own).__name__ if own else named[1] if named else "an error of Spark")
-    reason = kafka.telling_line(str(own) if own else text)
-    raise TableError("STREAM_FAILED", stream=stream.name, error_class=name, reason=reason) from own
-
-
-def _failure_of(stream: Stream) -> str:
-    """Return what ended the query of *stream*, each cause a line; nothing if it ended by itself."""
-    query: Any = stream.query
-    failure = query._jsq.exception()  # noqa: SLF001 - pyspark keeps the message and drops the causes
-    return kafka.causes(failure.get()) if failure.isDefined() else ""
+def _raise_failure(stream: Stream, run: Run) -> None:
+    """Raise what the query of *stream* ended with; nothing if it ended by itself, or was asked."""
+    own = stream.turn.error
+    if stream.query is not None and not isinstance(own, StopRequested):
+        kafka, topic = run.config.kafka, stream.topic
+        failures.raise_failure(stream.query, own, stream.name, topic, kafka)
 
 
 def _note_versions(spark: SparkSession, streams: Sequence[Stream], health: Health) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lakehouse.audit import trail
 from lakehouse.audit.records import recorded
-from lakehouse.streams import each_batch
+from lakehouse.turns import each_batch
 from quarantine import table as quarantine
 from silver import rules
 from silver.batch import begin
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from lakehouse.entities import Entity
     from lakehouse.health import BatchCounts
     from lakehouse.run import Run
-    from lakehouse.streams import Turn
+    from lakehouse.turns import Turn
     from silver.batch import Batch
     from silver.rules import Unfinished
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from lakehouse.entities import Entity
     from lakehouse.settings import Config
+    from lakehouse.turns import Turn
 
 STREAM = "silver.matches"
 CANARY = "CANARY-7f3a"
@@ -467,7 +468,7 @@ class Query:
 
 def run_all(
     config: Config,
-    start: Callable[[streams.Turn], Query],
+    start: Callable[[Turn], Query],
     *,
     states: Sequence[str] = (),
     once: bool = False,
@@ -493,8 +494,8 @@ def run_all(
         streams.run_all(spark, [stream], run, health, asked=asked)
 
 
-def failing(error: Exception) -> Callable[[streams.Turn], Query]:
-    def start(_: streams.Turn) -> Query:
+def failing(error: Exception) -> Callable[[Turn], Query]:
+    def start(_: Turn) -> Query:
         raise error
 
     return start
@@ -545,10 +546,10 @@ def test_a_query_that_failed_raises_one_alarm(config: Config, receiver: Receiver
 
 
 def test_a_stream_that_waits_for_its_source_raises_no_alarm(config: Config) -> None:
-    tries: list[streams.Turn] = []
+    tries: list[Turn] = []
     patient = config.kafka.model_copy(update={"retry_first_seconds": 0.001})
 
-    def start(turn: streams.Turn) -> Query:
+    def start(turn: Turn) -> Query:
         tries.append(turn)
         if len(tries) < 3:
             raise AWAY
