@@ -107,10 +107,9 @@ def product(killed: Path, kafka: Kafka, tmp_path: Path) -> Lakehouse:
 def test_killed_between_quarantine_and_silver_the_batch_is_finished_by_the_next_start(
     spark: SparkSession, kafka: Kafka, product: Lakehouse, unharmed: Lakehouse
 ) -> None:
-    same = rules(product.conf, 300)
-    run_once(spark, at(product.root, kafka), [same], "silver")
+    product.once("silver", "--entity", "matches")
     assert tables(product) == tables(unharmed)
-    assert proven(spark, same, Run(at(product.root, kafka)).lake).holds
+    assert proven(spark, rules(product.conf, 300), Run(at(product.root, kafka)).lake).holds
 
 
 @pytest.mark.parametrize("limit", [1000, 100], ids=["bad becomes good", "good becomes bad"])
@@ -118,7 +117,7 @@ def test_rules_that_change_after_the_kill_begin_with_the_next_batch(
     kafka: Kafka, spark: SparkSession, product: Lakehouse, unharmed: Lakehouse, limit: int
 ) -> None:
     changed = rules(product.conf, limit)
-    run_once(spark, at(product.root, kafka), [changed], "silver")
+    product.once("silver", "--entity", "matches")
     assert tables(product) == tables(unharmed)
     kafka.send("crash-matches", THIRD)
     run_once(spark, at(product.root, kafka), [changed], "bronze", "silver")

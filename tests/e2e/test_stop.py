@@ -49,8 +49,7 @@ def test_sigterm_in_mid_batch_loses_and_doubles_nothing(
     config = config.model_copy(update={"kafka": config.kafka.model_copy(update=own)})
     if layer == "silver":
         run_once(spark, config, [matches], "bronze")
-    # Bronze may stop at any moment, so the harder case is enough of it.
-    for group in (False, True) if layer == "silver" else (True,):
+    for group in (False, True):
         job = lakehouse.start(layer, "--entity", "matches")
         job.until("Stream started")
         eventually(lambda: in_hand(lakehouse.checkpoint(layer)), "a batch is in hand")
