@@ -1,0 +1,225 @@
+"""Who is measured on the way from Kafka to tables. Each takes a session and a place, to the end.
+
+K0  kafka_consumer    Kafka's own consumer for Python, thrown away
+K1  kafka_to_noop     Spark reads Kafka and throws the rows away: the limit of bronze
+S1  seed              the script people have: parse, two counts, append Parquet
+S2  textbook          Delta bronze, foreachBatch, persist, count, quarantine, GX, plain MERGE
+R1  delta_rs          confluent-kafka and delta-rs: bronze without Spark
+    bronze, silver    the product
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from confluent_kafka import Consumer, TopicPartition
+from pyspark.sql import Window
+from pyspark.sql import functions as F
+from pyspark.sql.types import StringType, StructField, StructType
+
+import bronze.stream
+import silver.stream
+from benchmarks.expectations import SUITE, judged_by_gx
+from benchmarks.messages import PARTITIONS
+from benchmarks.place import Place, config, matches
+from lakehouse.run import Run
+from lakehouse.schemas import schema
+from lakehouse.turns import Turn
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+
+CORRUPT = "_corrupt_record"
+RULES = [{"type": kind, "kwargs": kwargs, "severity": "warning"} for kind, kwargs in SUITE]
+
+
+def kafka_to_noop(spark: SparkSession, place: Place) -> None:
+    """K1: read all of the topic with Spark, and write it nowhere."""
+    query = (
+        _kafka(spark, place)
+        .writeStream.format("noop")
+        .option("checkpointLocation", str(place.root / "checkpoint"))
+    )
+    query.trigger(availableNow=True).start().awaitTermination()
+
+
+def bronze_stream(spark: SparkSession, place: Place) -> None:
+    """Land all of the topic in the product's bronze table."""
+    bronze.stream.start(spark, matches(place.topic), _run(place), Turn()).awaitTermination()
+
+
+def silver_stream(
+    spark: SparkSession, place: Place, suite: list[dict[str, Any]] | None = None
+) -> None:
+    """Bring all of bronze to silver and quarantine, under the shipped suite or another *suite*."""
+    entity = matches(place.topic, suite)
+    silver.stream.start(spark, entity, _run(place), Turn()).awaitTermination()
+
+
+def pipeline(spark: SparkSession, place: Place, suite: list[dict[str, Any]] | None = None) -> None:
+    """Bring all of the topic to bronze, then to silver and quarantine."""
+    bronze_stream(spark, place)
+    silver_stream(spark, place, suite)
+
+
+def seed(spark: SparkSession, place: Place) -> None:
+    """S1: the job that this product grew out of, without its limit of 100 rows a second."""
+    fields = _fields()
+
+    def write(batch: DataFrame, _: int) -> None:
+        parsed = batch.select(
+            F.from_json(F.col("value").cast("string"), fields).alias("data"), "timestamp"
+        )
+        valid, corrupt = parsed.where("data IS NOT NULL"), parsed.where("data IS NULL")
+        if corrupt.count():
+            corrupt.show(3)
+        if valid.count():
+            rows = valid.select("data.*", "timestamp", F.current_timestamp().alias("processed_at"))
+            rows.write.mode("append").partitionBy("status").parquet(str(place.root / "parquet"))
+
+    query = (
+        _kafka(spark, place)
+        .writeStream.foreachBatch(write)
+        .option("checkpointLocation", str(place.root / "checkpoint"))
+    )
+    query.trigger(availableNow=True).start().awaitTermination()
+
+
+def textbook(spark: SparkSession, place: Place) -> None:
+    """S2: what the documentation of Spark, Delta and Great Expectations adds up to."""
+    textbook_bronze(spark, place)
+    textbook_silver(spark, place)
+
+
+def textbook_bronze(spark: SparkSession, place: Place) -> None:
+    """Land the topic as text in Delta."""
+    landed = _kafka(spark, place).selectExpr(
+        "CAST(value AS STRING) AS value", "topic", "partition", "offset", "timestamp"
+    )
+    query = (
+        landed.writeStream.format("delta")
+        .option("checkpointLocation", str(place.root / "checkpoint.bronze"))
+        .trigger(availableNow=True)
+    )
+    query.start(str(place.root / "bronze")).awaitTermination()
+
+
+def textbook_silver(spark: SparkSession, place: Place) -> None:
+    """Parse, split, validate with GX and MERGE each batch of bronze."""
+    from delta import DeltaTable
+
+    target = str(place.root / "silver")
+    fields = StructType([*_fields(), StructField(CORRUPT, StringType())])
+    DeltaTable.createIfNotExists(spark).location(target).addColumns(_fields()).addColumn(
+        "duration_minutes", "INT"
+    ).addColumn("is_completed", "BOOLEAN").addColumn("offset", "BIGINT").partitionedBy(
+        "status"
+    ).execute()
+    validate = judged_by_gx("COMPLETE")
+
+    def write(batch: DataFrame, _: int) -> None:
+        options = {"columnNameOfCorruptRecord": CORRUPT}
+        parsed = batch.withColumn("data", F.from_json("value", fields, options)).persist()
+        parsed.count()
+        bad = F.col("data").isNull() | F.col(f"data.{CORRUPT}").isNotNull()
+        corrupt = parsed.where(bad).drop("data")
+        corrupt.write.format("delta").mode("append").save(str(place.root / "quarantine"))
+        valid = parsed.where(~bad).select("data.*", "offset").drop(CORRUPT)
+        validate(valid)
+        order = [F.col("ingestion_timestamp").desc(), F.col("offset").desc()]
+        ranked = valid.withColumn(
+            "rank", F.row_number().over(Window.partitionBy("match_id").orderBy(*order))
+        )
+        newest = (
+            ranked.where("rank = 1")
+            .drop("rank")
+            .withColumn("duration_minutes", F.expr("CAST(match_duration / 60 AS INT)"))
+            .withColumn("is_completed", F.expr("status = 'finished'"))
+        )
+        merge = DeltaTable.forPath(spark, target).alias("t")
+        merge.merge(newest.alias("s"), "t.match_id = s.match_id").whenMatchedUpdateAll(
+            "s.ingestion_timestamp >= t.ingestion_timestamp"
+        ).whenNotMatchedInsertAll().execute()
+        parsed.unpersist()
+
+    query = (
+        spark.readStream.format("delta")
+        .option("maxFilesPerTrigger", str(PARTITIONS))
+        .load(str(place.root / "bronze"))
+        .writeStream.foreachBatch(write)
+        .option("checkpointLocation", str(place.root / "checkpoint.silver"))
+    )
+    query.trigger(availableNow=True).start().awaitTermination()
+
+
+def kafka_consumer(place: Place, count: int) -> None:
+    """K0: read *count* messages with confluent-kafka, and throw them away."""
+    for messages in _consumed(place, count, 100_000):
+        messages.clear()
+
+
+def delta_rs(place: Place, count: int, commit: int) -> None:
+    """R1: append *count* messages to a Delta table with delta-rs, *commit* of them at a time."""
+    import pyarrow as pa
+    from deltalake import write_deltalake
+
+    for messages in _consumed(place, count, commit):
+        table = pa.table(
+            {
+                "value": pa.array((m.value() for m in messages), pa.binary()).cast(pa.string()),
+                "key": pa.array((m.key() for m in messages), pa.binary()),
+                "topic": pa.array((m.topic() for m in messages), pa.string()),
+                "partition": pa.array((m.partition() for m in messages), pa.int32()),
+                "offset": pa.array((m.offset() for m in messages), pa.int64()),
+                "timestamp": pa.array((m.timestamp()[1] for m in messages), pa.timestamp("ms")),
+            }
+        )
+        write_deltalake(str(place.root / "bronze"), table, mode="append")
+
+
+def _consumed(place: Place, count: int, most: int) -> Any:
+    consumer = Consumer(
+        {"bootstrap.servers": place.bootstrap, "group.id": "bench", "enable.auto.commit": False}
+    )
+    consumer.assign([TopicPartition(place.topic, number, 0) for number in range(PARTITIONS)])
+    try:
+        while count > 0:
+            messages: list[Any] = []
+            while len(messages) < min(most, count):
+                messages += consumer.consume(min(most, count) - len(messages), 10)
+            count -= len(messages)
+            yield messages
+    finally:
+        consumer.close()
+
+
+def _kafka(spark: SparkSession, place: Place) -> DataFrame:
+    return (
+        spark.readStream.format("kafka")
+        .option("kafka.bootstrap.servers", place.bootstrap)
+        .option("subscribe", place.topic)
+        .option("startingOffsets", "earliest")
+        .option("maxOffsetsPerTrigger", place.rows)
+        .load()
+    )
+
+
+def _fields() -> StructType:
+    return schema(matches("any"))
+
+
+def _run(place: Place) -> Run:
+    own = config(place.root, bootstrap=place.bootstrap, max_bytes_per_trigger=_commit_bytes(place))
+    kafka = own.kafka.model_copy(update={"max_offsets_per_trigger": place.rows})
+    return Run(own.model_copy(update={"kafka": kafka}), once=True)
+
+
+def _commit_bytes(place: Place) -> str:
+    """Return the size of bronze's first commit with rows, so that a silver batch takes just one."""
+    for file in sorted((place.root / "bronze" / "matches" / "_delta_log").glob("*.json")):
+        actions = map(json.loads, file.read_text().split("\n")[:-1])
+        if size := sum(one["add"]["size"] for one in actions if "add" in one):
+            return f"{size}b"
+    return "256m"

@@ -1,0 +1,106 @@
+"""From a full topic to tables: the product beside all that a user would write instead."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+from benchmarks import contestants as c
+from benchmarks.outputs import MESSAGES, POSITIONS, demand_equal, fingerprint, size
+from benchmarks.place import matches
+from benchmarks.rounds import Report, interleaved, ratio
+from lakehouse.schemas import schema
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from benchmarks.messages import Load
+    from benchmarks.place import Place
+    from benchmarks.workers import Worker
+
+SCENARIO = "drain"
+
+
+def measure(
+    place: Place, load: Load, workers: dict[str, Worker], report: Report, *, repeats: int
+) -> None:
+    """Drain the topic with each contestant in turn, prove their outputs equal, and report.
+
+    Bronze and silver are one contestant after the other on the same tables, and their sum is the
+    pipeline. The first round is warm-up, and the one whose outputs are compared.
+    """
+    ours, snappy, stock, plain = (workers[name] for name in ("ours", "snappy", "stock", "plain"))
+
+    def fresh(name: str, number: int) -> Place:
+        return place.at(f"{name}.{number}")
+
+    def drop_after(seconds: Callable[[Place], float], name: str) -> Callable[[int], float]:
+        def run(number: int) -> float:
+            found = seconds(fresh(name, number))
+            if number:
+                shutil.rmtree(fresh(name, number).root, ignore_errors=True)
+            return found
+
+        return run
+
+    def silver(number: int) -> float:
+        seconds = ours.seconds(c.silver_stream, fresh("ours", number))
+        if number == 0:
+            _demand_equal_outputs(place, load)
+        else:
+            shutil.rmtree(fresh("ours", number).root)
+        return seconds
+
+    found = interleaved(
+        {
+            "K0 consumer": lambda _: plain.seconds(c.kafka_consumer, place, load.count),
+            "K1 Kafka to noop": drop_after(lambda p: ours.seconds(c.kafka_to_noop, p), "k1"),
+            "R1 delta-rs": drop_after(
+                lambda p: plain.seconds(c.delta_rs, p, load.count, 100_000), "delta_rs"
+            ),
+            "S1 seed": drop_after(lambda p: stock.seconds(c.seed, p), "seed"),
+            "S2 textbook": drop_after(lambda p: stock.seconds(c.textbook, p), "textbook"),
+            "bronze, snappy": drop_after(lambda p: snappy.seconds(c.bronze_stream, p), "snappy"),
+            "bronze": lambda n: ours.seconds(c.bronze_stream, fresh("ours", n)),
+            "silver": silver,
+        },
+        warm=1,
+        repeats=repeats,
+    )
+    report.add(SCENARIO, *found.values())
+    seconds = {name: own.figures for name, own in found.items()}
+    whole = [b + s for b, s in zip(seconds["bronze"], seconds["silver"], strict=True)]
+    report.ratios |= {
+        "bronze_vs_k1": ratio(seconds["K1 Kafka to noop"], seconds["bronze"]),
+        "bronze_vs_delta_rs": ratio(seconds["R1 delta-rs"], seconds["bronze"]),
+        "pipeline_vs_seed": ratio(seconds["S1 seed"], whole),
+        "same_outputs_vs_textbook": ratio(seconds["S2 textbook"], whole),
+        "bronze_speed_vs_snappy": ratio(seconds["bronze, snappy"], seconds["bronze"]),
+    }
+    bytes_ = [size(fresh(name, 0).root / "bronze" / "matches") for name in ("ours", "snappy")]
+    report.ratios["bronze_bytes_vs_snappy"] = ratio(bytes_[:1], bytes_[1:])
+
+
+def _demand_equal_outputs(place: Place, load: Load) -> None:
+    """Raise unless all contestants of the first round have written what the load says."""
+    roots = {
+        name: place.at(f"{name}.0").root for name in ("ours", "snappy", "delta_rs", "textbook")
+    }
+    bronze = [roots[name] / "bronze" / "matches" for name in ("ours", "snappy")]
+    others = [roots[name] / "bronze" for name in ("delta_rs", "textbook")]
+    demand_equal("bronze", *((table, MESSAGES) for table in [*bronze, *others]))
+    quarantine = roots["ours"] / "quarantine" / "matches"
+    demand_equal(
+        "quarantine", (quarantine, POSITIONS), (roots["textbook"] / "quarantine", POSITIONS)
+    )
+    entity = matches(place.topic)
+    columns = (*schema(entity).fieldNames(), *entity.derived)
+    silver = roots["ours"] / "silver" / "matches"
+    demand_equal(
+        "silver",
+        (silver, (*columns, "_offset")),
+        (roots["textbook"] / "silver", (*columns, '"offset"')),
+    )
+    landed, refused = fingerprint(bronze[0], POSITIONS)[0], fingerprint(quarantine, POSITIONS)[0]
+    if (landed, refused) != (load.count, load.bad):
+        raise ValueError(f"{landed} landed and {refused} refused of {load}")

@@ -1,0 +1,144 @@
+"""MERGE of 100,000 rows into a large silver table: ours, and the one of the textbook."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from delta import DeltaTable
+from pyspark.sql import functions as F
+
+from benchmarks.outputs import UnequalError
+from benchmarks.place import matches
+from benchmarks.rounds import Report, interleaved, ratio
+from lakehouse.schemas import schema
+from lakehouse.tables import SILVER_MARKS, Lake, Table, quoted
+from silver.merge import merge
+from silver.newest import newest
+from silver.table import prepare
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pyspark.sql import Column, DataFrame, SparkSession
+
+    from benchmarks.workers import Worker
+
+BATCH = 100_000
+UPDATED = 10_000
+KEYS = ("recent", "uniform")
+
+
+def fill(spark: SparkSession, root: Path, rows: int) -> None:
+    """Have a lake under *root* whose silver table holds matches number 0 to *rows*."""
+    entity, lake = matches("t"), Lake(str(root), "30 days")
+    prepare(spark, entity, lake)
+    table = lake.table("silver", "matches")
+    for start in range(0, rows, 1_000_000):
+        numbers = spark.range(start, min(rows, start + 1_000_000), 1, 2)
+        _rows(numbers, F.col("id")).write.format("delta").mode("append").save(table.path)
+
+
+def _rows(numbers: DataFrame, number: Column, age: int = 0) -> DataFrame:
+    """Return silver rows of the matches with these numbers, the message newer by *age*."""
+    entity = matches("t")
+    values: dict[str, Column] = {
+        "match_id": F.format_string("m-%010d", number),
+        "status": F.element_at(
+            F.array(F.lit("finished"), F.lit("live"), F.lit("scheduled")),
+            (number % 3 + 1).cast("int"),
+        ),
+        "ingestion_timestamp": number + age,
+        "_topic": F.lit("t"),
+        "_partition": F.lit(0),
+        "_offset": number + age,
+        "_timestamp": F.timestamp_millis(1_769_853_600_000 + number + age),
+        "_batch_id": F.lit(age).cast("long"),
+    }
+    fields = [*schema(entity), *SILVER_MARKS]
+    filler = {
+        f.name: (F.lit(f.name) if f.dataType.simpleString() == "string" else number % 1000).cast(
+            f.dataType
+        )
+        for f in fields
+        if f.name not in values and f.dataType.simpleString() != "timestamp"
+    }
+    return numbers.select(*(value.alias(name) for name, value in {**filler, **values}.items()))
+
+
+def batch(spark: SparkSession, rows: int, keys: str) -> DataFrame:
+    """Return a cached batch: one in ten updates a match, one of the newest or any, the rest new."""
+    pick = F.rand(7) * (rows if keys == "uniform" else 10 * UPDATED)
+    old = F.floor(pick) if keys == "uniform" else F.lit(rows - 1) - F.floor(pick)
+    numbers = spark.range(0, BATCH, 1, 2)
+    chosen = numbers.withColumn(
+        "n", F.when(F.col("id") < UPDATED, old).otherwise(rows + F.col("id"))
+    )
+    found = newest(_rows(chosen, F.col("n").cast("long"), age=1_000_000_000), matches("t"))
+    cached = found.persist()
+    cached.count()
+    return cached
+
+
+def clone(spark: SparkSession, root: Path, to: Path) -> Table:
+    """Return a shallow clone of the silver table of *root*: the same files, a log of its own."""
+    source = Lake(str(root), "30 days").table("silver", "matches").path
+    spark.sql(f"CREATE TABLE delta.{quoted(str(to))} SHALLOW CLONE delta.{quoted(source)}")
+    return Table("silver.matches", str(to), str(to))
+
+
+def ours(rows: DataFrame, into: Table) -> None:
+    """Merge as the product does."""
+    merge(rows, matches("t"), into=into)
+
+
+def textbook(rows: DataFrame, into: Table) -> None:
+    """Merge as Delta's documentation does, newer rows only."""
+    target = DeltaTable.forPath(rows.sparkSession, into.path).alias("t")
+    target.merge(rows.alias("s"), "t.match_id = s.match_id").whenMatchedUpdateAll(
+        "s.ingestion_timestamp >= t.ingestion_timestamp"
+    ).whenNotMatchedInsertAll().execute()
+
+
+def one(spark: SparkSession, root: Path, name: str, number: int, keys: str, rows: int) -> float:
+    """Return the seconds that contestant *name* takes to merge a batch into a clone of *root*."""
+    table = clone(spark, root, root.parent / f"merged.{name}.{keys}.{number}")
+    cached = batch(spark, rows, keys)
+    began = time.perf_counter()
+    (ours if name == "ours" else textbook)(cached, table)
+    seconds = time.perf_counter() - began
+    cached.unpersist()
+    return seconds
+
+
+def total(spark: SparkSession, root: Path, name: str, keys: str) -> list[object]:
+    """Return how many rows a merged clone has, and sums over them that order leaves alone."""
+    path = str(root.parent / f"merged.{name}.{keys}.0")
+    rows = spark.read.format("delta").load(path)
+    hashed = F.xxhash64(*(F.col(quoted(name)) for name in rows.columns))
+    return list(rows.agg(F.count("*"), F.bit_xor(hashed)).collect()[0])
+
+
+def measure(
+    root: Path, workers: dict[str, Worker], report: Report, *, rows: int, repeats: int, keys: str
+) -> None:
+    """Merge into the table that `fill` made under *root*, ours on our settings, the other on stock.
+
+    Raises:
+        UnequalError: the two tables differ afterwards.
+    """
+    sessions = {"ours": workers["ours"], "textbook": workers["stock"]}
+    found = interleaved(
+        {
+            name: lambda n, name=name, worker=worker: worker.run(one, root, name, n, keys, rows)  # type: ignore[misc]
+            for name, worker in sessions.items()
+        },
+        warm=1,
+        repeats=repeats,
+    )
+    sums = {name: workers["ours"].run(total, root, name, keys) for name in sessions}
+    if sums["ours"] != sums["textbook"]:
+        raise UnequalError(f"merge, {keys}: {sums}")
+    report.add(f"MERGE of {BATCH} rows into {rows}, {keys} keys", *found.values())
+    name = "merge_10m_vs_textbook" if keys == "recent" else f"merge_{keys}_vs_textbook"
+    report.ratios[name] = ratio(found["textbook"].figures, found["ours"].figures)
