@@ -58,7 +58,9 @@ DEFAULTS = {
 LOCAL = {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
 # Would bring jars that the lock does not know.
 REFUSED = ("spark.jars", "spark.jars.packages", "spark.jars.ivy", "spark.jars.ivySettings")
-JAVA_OPTIONS = "-XX:+UseParallelGC -Dlog4j2.configurationFile={log4j} {log}"
+# The code that Spark generates for a parse or a MERGE is longer than the 8000 bytes beyond which the
+# JVM would interpret it for ever.
+JAVA_OPTIONS = "-XX:+UseParallelGC -XX:-DontCompileHugeMethods -Dlog4j2.configurationFile={log4j} {log}"
 
 
 def start(config: Config, *, log: Path | None = None, inherit: Sequence[int] = ()) -> SparkSession:

@@ -42,28 +42,34 @@ def is_unmet(number: int) -> Column:
     return F.col("_unmet")[number // WIDTH].bitwiseAND(F.lit(1 << number % WIDTH)) != 0
 
 
-def with_refusals(conditions: Sequence[Condition]) -> Column:
-    """Return `_reasons` with those of the critical *conditions* that the row does not meet.
+def is_refused(conditions: Sequence[Condition]) -> Column:
+    """Say whether the row does not meet one of the critical *conditions*."""
+    critical = [is_unmet(number) for number, _ in _critical(conditions)]
+    return F.coalesce(reduce(lambda one, other: one | other, critical, F.lit(False)), F.lit(False))
+
+
+def with_refusals(conditions: Sequence[Condition], reasons: Column) -> Column:
+    """Return *reasons* with those of the critical *conditions* that the row does not meet.
 
     A condition on a column that has a reason already says nothing more: what stands there is not
     what the message meant.
     """
-    critical = [
-        (number, one) for number, one in enumerate(conditions) if one.rule.severity == "critical"
+    refusals = [
+        F.when(is_unmet(number) & ~_blamed(one, reasons), _refusal(one))
+        for number, one in _critical(conditions)
     ]
-    if not critical:
-        return F.col("_reasons")
-    refusals = F.array_compact(
-        F.array(*(F.when(is_unmet(n) & ~_blamed(one), _refusal(one)) for n, one in critical))
-    )
-    any_unmet = reduce(lambda one, other: one | other, (is_unmet(n) for n, _ in critical))
-    more = F.concat(F.col("_reasons"), refusals.cast(REASONS))
-    return F.when(any_unmet, more).otherwise(F.col("_reasons"))
+    if not refusals:
+        return reasons
+    return F.concat(reasons, F.array_compact(F.array(*refusals)).cast(REASONS))
 
 
-def _blamed(condition: Condition) -> Column:
+def _critical(conditions: Sequence[Condition]) -> list[tuple[int, Condition]]:
+    return [(n, one) for n, one in enumerate(conditions) if one.rule.severity == "critical"]
+
+
+def _blamed(condition: Condition, reasons: Column) -> Column:
     names = F.array(*map(F.lit, condition.columns))
-    return F.coalesce(F.arrays_overlap(F.col("_reasons")["column"], names), F.lit(False))
+    return F.coalesce(F.arrays_overlap(reasons["column"], names), F.lit(False))
 
 
 def _refusal(condition: Condition) -> Column:

@@ -59,10 +59,15 @@ def parse(messages: DataFrame, entity: Entity) -> DataFrame:
         F.when(sound, elements[0]).alias("_wire"),
     )
     read = [
-        wire.read(F.col("_wire")[f.name], f.dataType, exact=f.name in entity.keys).alias(f.name)
+        wire.read(F.col("_wire")[f.name], f.dataType, exact=f.name in entity.keys, bare=True).alias(
+            f.name
+        )
         for f in fields
     ]
-    typed = opened.select("*", *read)
+    dates = [f for f in fields if isinstance(f.dataType, wire.DATES)]
+    typed = opened.select("*", *read).withColumns(
+        {f.name: wire.within(F.col(quoted(f.name)), f.dataType) for f in dates}
+    )
     return derive(typed.withColumns(_partitions(fields.fieldNames(), entity)), entity).withColumns(
         _partitions(list(entity.derived), entity)
     )
@@ -88,7 +93,7 @@ def readable(max_value_bytes: int) -> Column:
         value.isNotNull()
         & F.col("_message.value_raw").isNull()
         & (F.octet_length(value) <= max_value_bytes)
-        & (F.trim(value, F.lit(" \t\r\n")) != "")
+        & (F.ltrim(value, F.lit(" \t\r\n")) != "")
     )
 
 

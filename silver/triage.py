@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
@@ -9,9 +10,9 @@ from pyspark.sql import functions as F
 from lakehouse.audit.conditions import conditions
 from lakehouse.schemas import schema
 from lakehouse.tables import POSITION, quoted
+from quarantine.reasons import REASONS
 from silver import expectations
-from silver.parse import STRICT
-from silver.verdicts import verdicts
+from silver.verdicts import let, verdicts
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -28,28 +29,25 @@ def triage(parsed: DataFrame, entity: Entity) -> DataFrame:
     expectations the row does not meet, as bits; NULL where there was no JSON object to judge),
     `_reasons`.
 
-    A row is looked at a second time, field by field, only where the parse leaves a doubt: it is
-    then read as a map of VARIANT, which keeps the JSON kind of each field, and as a map of text.
+    Most rows are sound, and a few cheap questions say so of each: only of the suspect ones is all
+    asked that can be wrong.
     """
     judge = verdicts(entity, parsed.sparkSession.sparkContext.applicationId)
-    looked = parsed.withColumn("_first", judge.first).withColumn("_doubt", judge.doubt)
-    again = F.when(F.col("_sound") & F.col("_doubt"), F.col("_message.value"))
-    reread = looked.select(
-        "*",
-        F.from_json(again, "map<string,variant>", STRICT).alias("_tokens"),
-        F.from_json(again, "map<string,string>", STRICT).alias("_texts"),
-    )
-    judged = reread.withColumn("_fields", judge.fields).withColumn("_codes", judge.codes)
-    placed = judged.withColumns(
-        {f"_{name}": F.col("_message")[name] for name in POSITION}
-        | {"_landed_at": F.col("_message._landed_at")}
-    )
     rules = conditions(parsed.sparkSession, entity)
-    held = placed.withColumn("_unmet", F.when(F.col("_sound"), expectations.unmet(rules)))
-    reasoned = held.withColumn("_reasons", judge.reasons)
+    none = F.array().cast(REASONS)
+    placed = {f"_{name}": F.col("_message")[name] for name in POSITION}
+    looked = parsed.withColumns(
+        {**placed, "_landed_at": F.col("_message._landed_at"), "_suspect": judge.suspect}
+    ).withColumn("_unmet", F.when(F.col("_sound"), expectations.unmet(rules)))
+    refused = F.col("_suspect") | expectations.is_refused(rules)
+    reasons = F.when(F.col("_suspect"), judge.reasons).otherwise(none)
+    judged = looked.withColumn(
+        "_reasons",
+        F.when(refused, let(reasons, partial(expectations.with_refusals, rules))).otherwise(none),
+    )
     kept = (*schema(entity).fieldNames(), *entity.derived)
     return _sealed(
-        reasoned.withColumn("_reasons", expectations.with_refusals(rules)).select(
+        judged.select(
             F.when(F.size("_reasons") > 0, F.col("_message")).alias("_message"),
             *(f"_{name}" for name in POSITION),
             "_landed_at",

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, reduce
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 from pyspark.sql.types import (
     ArrayType,
+    BooleanType,
+    ByteType,
     DataType,
+    IntegerType,
+    LongType,
     MapType,
+    ShortType,
     StringType,
     StructField,
     StructType,
@@ -23,28 +28,28 @@ from silver import wire
 from silver.parse import NONCE, STRICT, is_json
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pyspark.sql import Column
 
     from lakehouse.entities import Entity
 
 INTEGERS = ("tinyint", "smallint", "int", "bigint")
+# Types that from_json itself is strict with: what it refuses, it flags.
+PLAIN = (BooleanType, ByteType, ShortType, IntegerType, LongType)
 GOT_CHARACTERS = 200
 CONTROL = r"\p{Cc}"
 
 
 @dataclass(frozen=True)
 class Verdicts:
-    """The columns that `silver.triage` adds one after the other; each may name those before it.
+    """The expressions that `silver.triage` asks, of rows as `silver.parse` leaves them.
 
-    `first`: for each field, the reason that the parse alone shows. `doubt`: whether to look again.
-    `fields`: each field as the message has it, from `_tokens` and `_texts`. `codes`: for each
-    field, the reason after the second look. `reasons`: all of them, as they stand in quarantine.
+    `suspect`: whether anything may be wrong with the row, cheap and never False by mistake.
+    `reasons`: all that is, as it stands in quarantine; worth asking of suspect rows only.
     """
 
-    first: Column
-    doubt: Column
-    fields: Column
-    codes: Column
+    suspect: Column
     reasons: Column
 
 
@@ -56,15 +61,48 @@ def verdicts(entity: Entity, application: str) -> Verdicts:  # noqa: ARG001 - pa
     as long as the Spark *application* lasts, whose JVM holds them.
     """
     fields = schema(entity)
-    doubt = F.col("_doubt") & F.col("_sound")
-    sound = F.concat(_of_the_row(fields), F.coalesce(_of_columns(fields, entity), F.array()))
-    last = (_last_verdict(i, field, entity) for i, field in enumerate(fields))
     return Verdicts(
-        first=F.array(*(_first_verdict(field, entity) for field in fields)),
-        doubt=_doubt(fields, entity),
-        fields=F.when(doubt, _fields(fields)),
-        codes=F.when(doubt, F.array(*last)),
-        reasons=F.when(~F.col("_sound"), F.array(_unreadable(entity))).otherwise(sound),
+        suspect=~F.col("_sound") | _doubt(fields, entity),
+        reasons=F.when(~F.col("_sound"), F.array(_unreadable(entity))).otherwise(
+            _of_a_sound_row(fields, entity)
+        ),
+    )
+
+
+def let(value: Column, body: Callable[[Column], Column]) -> Column:
+    """Return *body* of *value*, which is evaluated once however often *body* names it.
+
+    A column of its own would do the same, but for every row: here it is only where this is asked.
+    """
+    return F.transform(F.array(value), body)[0]
+
+
+def _of_a_sound_row(fields: StructType, entity: Entity) -> Column:
+    """The reasons of a JSON object, which is looked at a second time, field by field.
+
+    It is read as a map of VARIANT, which keeps the JSON kind of each field, and as a map of text.
+    """
+    value = F.col("_message.value")
+    first = F.array(*(_first_verdict(field, entity) for field in fields))
+    again = F.struct(
+        F.from_json(value, "map<string,variant>", STRICT).alias("tokens"),
+        F.from_json(value, "map<string,string>", STRICT).alias("texts"),
+    )
+
+    def told(seen: Column) -> Column:
+        last = (_last_verdict(i, field, entity, seen) for i, field in enumerate(fields))
+        return let(
+            F.array(*last),
+            lambda codes: F.concat(
+                _of_the_row(fields, codes), _of_columns(fields, entity, codes, seen["fields"])
+            ),
+        )
+
+    return let(
+        again,
+        lambda found: let(
+            F.struct(first.alias("first"), _fields(fields, found).alias("fields")), told
+        ),
     )
 
 
@@ -86,21 +124,19 @@ def _unreadable(entity: Entity) -> Column:
     )
 
 
-def _of_the_row(fields: StructType) -> Column:
+def _of_the_row(fields: StructType, codes: Column) -> Column:
     """The reasons that concern the whole object."""
     value = F.col("_message.value")
     duplicates = F.when(_has_duplicates(value, fields), F.array(reason(Reason.DUPLICATE_KEY)))
     surrogate = F.when(_has_lone_surrogate(value), F.array(reason(Reason.NOT_UTF8)))
-    unnamed = F.when(F.col("_mistyped") & ~_any_code(), F.array(reason(Reason.WRONG_TYPE)))
+    unnamed = F.when(F.col("_mistyped") & ~_any(codes), F.array(reason(Reason.WRONG_TYPE)))
     return F.concat(*(F.coalesce(some, F.array()) for some in (duplicates, surrogate, unnamed)))
 
 
-def _of_columns(fields: StructType, entity: Entity) -> Column:
-    """The reasons of `_codes`, one for each column that has one, with what was expected and got."""
+def _of_columns(fields: StructType, entity: Entity, codes: Column, seen: Column) -> Column:
+    """The reasons in *codes*, one for each column that has one, with what was expected and got."""
     expected = F.array(*(F.lit(_expected(f, entity)) for f in fields))
-    paired = F.arrays_zip(
-        F.col("_codes").alias("code"), F.col("_fields").alias("field"), expected.alias("kind")
-    )
+    paired = F.arrays_zip(codes.alias("code"), seen.alias("field"), expected.alias("kind"))
     wrong = F.filter(paired, lambda pair: pair["code"].isNotNull())
 
     def told(pair: Column) -> Column:
@@ -110,15 +146,15 @@ def _of_columns(fields: StructType, entity: Entity) -> Column:
     return F.transform(wrong, told)
 
 
-def _fields(fields: StructType) -> Column:
+def _fields(fields: StructType, found: Column) -> Column:
     """The schema's fields as the message has them: name, VARIANT token and text, in their order."""
     names = F.array(*(F.lit(f.name) for f in fields))
     return F.transform(
         names,
         lambda name: F.struct(
             name.alias("name"),
-            _last(F.col("_tokens"), name).alias("token"),
-            _last(F.col("_texts"), name).alias("text"),
+            _last(found["tokens"], name).alias("token"),
+            _last(found["texts"], name).alias("text"),
         ),
     )
 
@@ -148,26 +184,40 @@ def _first_verdict(field: StructField, entity: Entity) -> Column:
 
 
 def _doubt(fields: StructType, entity: Entity) -> Column:
-    """Whether the row must be looked at field by field."""
-    nested_text = [
-        F.col("_wire")[f.name].rlike(r'^([{\[]|"-?Infinity"$)')
-        for f in fields
-        if isinstance(f.dataType, StringType) and f.name not in entity.keys
-    ]
-    doubts = [
-        F.col("_mistyped"),
-        F.coalesce(*(F.col("_first")[i] for i in range(len(fields)))).isNotNull(),
-    ]
-    found = F.lit(False)
-    for doubt in (*doubts, *nested_text):
-        found = found | F.coalesce(doubt, F.lit(False))
+    """Whether a sound row must be looked at field by field."""
+    value = F.col("_message.value")
+    escaped = value.contains(r"\u") & _has_lone_surrogate(value)
+    found = F.col("_mistyped") | _repeats(value, fields) | escaped
+    for field in fields:
+        here, doubts = F.col("_wire")[field.name], []
+        text = isinstance(field.dataType, StringType) and field.name not in entity.keys
+        if text:
+            # An object, an array, or one of the two numbers that from_json writes in quotes.
+            doubts = [here.startswith(mark) for mark in ("{", "[", '"')]
+        if not field.nullable or not (text or isinstance(field.dataType, PLAIN)):
+            doubts.append(_first_verdict(field, entity).isNotNull())
+        for doubt in doubts:
+            found = found | F.coalesce(doubt, F.lit(False))
     return found
 
 
-def _last_verdict(index: int, field: StructField, entity: Entity) -> Column:
+def _repeats(value: Column, fields: StructType) -> Column:
+    """Whether a sound object names a field twice.
+
+    Each field that was read has been named. If no more names are there, none is there twice, and
+    they need not be compared.
+    """
+    if any(isinstance(f.dataType, (StructType, ArrayType, MapType)) for f in fields):
+        return _has_duplicates(value, fields)
+    read = [F.col("_wire")[f.name].isNotNull().cast("int") for f in fields]
+    more = F.size(F.json_object_keys(value)) > reduce(lambda left, right: left + right, read)
+    return F.when(more, _has_duplicates(value, fields)).otherwise(F.lit(False))
+
+
+def _last_verdict(index: int, field: StructField, entity: Entity, seen: Column) -> Column:
     """The verdict on a column of a doubtful row, now that the JSON kind of each field is known."""
-    name, kind, first = field.name, field.dataType, F.col("_first")[index]
-    token, text = F.col("_fields")[index]["token"], F.col("_fields")[index]["text"]
+    name, kind, first = field.name, field.dataType, seen["first"][index]
+    token, text = seen["fields"][index]["token"], seen["fields"][index]["text"]
     typed = F.col(quoted(name))
     if isinstance(kind, StringType) and name not in entity.keys:
         nested = F.coalesce(wire.kind_of(token).rlike(wire.NESTED), text.rlike(r"^[{\[]"))
@@ -221,8 +271,8 @@ def _has_lone_surrogate(value: Column) -> Column:
     return seldom & unpaired.rlike(r"\\u[dD][89a-fA-F]")
 
 
-def _any_code() -> Column:
-    return F.coalesce(F.exists("_codes", lambda code: code.isNotNull()), F.lit(False))
+def _any(codes: Column) -> Column:
+    return F.exists(codes, lambda code: code.isNotNull())
 
 
 def _got(field: Column) -> Column:

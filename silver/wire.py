@@ -84,8 +84,12 @@ def wire_type(kind: DataType, *, exact: bool = True) -> DataType:
     return kind
 
 
-def read(wire: Column, kind: DataType, *, exact: bool = True) -> Column:
-    """Return *wire*, of `wire_type(kind)`, as a column of *kind*; NULL where it cannot be one."""
+def read(wire: Column, kind: DataType, *, exact: bool = True, bare: bool = False) -> Column:
+    """Return *wire*, of `wire_type(kind)`, as a column of *kind*; NULL where it cannot be one.
+
+    *bare*: of DATES it may lie outside of what `within` lets pass, which is then asked of the
+    column that this has become: named twice, an expression is evaluated twice.
+    """
     if isinstance(kind, StructType):
         fields = [read(wire[f.name], f.dataType).alias(f.name) for f in kind]
         return F.when(wire.isNotNull(), F.struct(*fields))
@@ -103,8 +107,13 @@ def read(wire: Column, kind: DataType, *, exact: bool = True) -> Column:
         return F.when(number.rlike(NUMBER) & _is_exact(wire, number, kind), number.cast(kind))
     if isinstance(kind, DATES):
         date = F.when(wire.rlike(GRAMMAR[type(kind)]), wire.cast(kind))
-        return F.when(date.between(F.lit(FIRST).cast(kind), F.lit(LAST).cast(kind)), date)
+        return date if bare else within(date, kind)
     return wire
+
+
+def within(date: Column, kind: DataType) -> Column:
+    """Return *date*, of a *kind* of DATES, or NULL where not every reader could hold it."""
+    return F.when(date.between(F.lit(FIRST).cast(kind), F.lit(LAST).cast(kind)), date)
 
 
 def verdict(wire: Column, typed: Column, kind: DataType, *, exact: bool = True) -> Column:
