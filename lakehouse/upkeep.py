@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lakehouse import log
+from lakehouse import compaction, log
 from lakehouse.alarms import Alarm
 from lakehouse.audit import trail, validation
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lakehouse.entities import Entity
     from lakehouse.run import Run
     from lakehouse.tables import Table
+    from lakehouse.turns import Turn
 
 
 FOLD_SECONDS = 3600.0
@@ -31,6 +32,8 @@ class Upkeep:
     """The upkeep of the tables that one stream writes.
 
     Every `trail.FOLD_AFTER` batches, and every hour, their commits are folded into the audit trail.
+    Every `compaction.COMPACT_AFTER` batches their small files are put together, in the stream's
+    turn, so that no batch is at work meanwhile.
     The silver table's own expectations are checked as [validation] says, in a thread of their own,
     since they take seconds; what fails at severity critical is an alarm until it holds again.
     """
@@ -43,6 +46,7 @@ class Upkeep:
     folded_at: float = field(default_factory=time.monotonic)
     checked: int = 0
     checked_at: float = field(default_factory=time.monotonic)
+    compacted: int = 0
     running: Future[None] | None = None
 
     def close(self) -> None:
@@ -51,13 +55,17 @@ class Upkeep:
             self.running.cancel()
             wait([self.running])
 
-    def after(self, batches: int) -> None:
-        """Do what is due after so many batches of this process."""
+    def after(self, batches: int, turn: Turn) -> None:
+        """Do what is due after so many batches of this process, the stream's *turn* being whose."""
         hour_ago = time.monotonic() - FOLD_SECONDS
         if batches >= self.folded + trail.FOLD_AFTER or (batches and self.folded_at < hour_ago):
             for table in self.written:
                 trail.fold(self.spark, table, self.run.lake)
             self.folded, self.folded_at = batches, time.monotonic()
+        if batches >= self.compacted + compaction.COMPACT_AFTER:
+            self.compacted = batches
+            with turn.lock:
+                self._compact()
         if self._is_due(batches):
             self.checked, self.checked_at = batches, time.monotonic()
             pool = ThreadPoolExecutor(1, "validation")
@@ -74,6 +82,14 @@ class Upkeep:
         by_batches = bool(settings.every_batches) and new >= settings.every_batches
         seconds = time.monotonic() - self.checked_at
         return by_batches or 0 < settings.every_minutes * 60 <= seconds
+
+    def _compact(self) -> None:
+        for table in self.written:
+            try:
+                if files := compaction.compact(self.spark, table, self.run.id):
+                    log.get(table.name).info("Small files put together", files=files)
+            except Exception:  # noqa: BLE001 - slower reading is no reason to end a stream
+                log.get(table.name).exception("Small files could not be put together")
 
     def _check(self) -> None:
         table = self.written[0]

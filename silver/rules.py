@@ -84,6 +84,6 @@ def unfinished(
     merged = silver.transactions(spark).get(checkpoint.id) == batch_id
     if quarantine.transactions(spark).get(checkpoint.id) == batch_id:
         for _, record in reversed(records(spark, quarantine)):
-            if (record["checkpoint"], record["batch_id"]) == (checkpoint.id, batch_id):
+            if (record.get("checkpoint"), record.get("batch_id")) == (checkpoint.id, batch_id):
                 return Unfinished(batch_id, recall(spark, record["rules"], lake), merged)
     return Unfinished(batch_id, entity, merged)

@@ -142,7 +142,7 @@ def run_once(spark: SparkSession, config: Config, entities: Sequence[Entity], *l
 def proven(spark: SparkSession, of: Entity, lake: Lake) -> Proof:
     """Return the proof of an entity, whose tables and commits are verified to the row."""
     found = verify(spark, of, lake)
-    assert found.differences == ()
+    assert found.differences == (), found.differences
     return found.proof
 
 

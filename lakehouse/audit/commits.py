@@ -60,6 +60,11 @@ class Commit:
             return {}
         return said if isinstance(said, dict) else {}
 
+    @property
+    def is_batch(self) -> bool:
+        """Whether its record says that a stream wrote a batch, and not its owner by some verb."""
+        return bool(self.facts.get("stream")) and "verb" not in self.facts
+
     def to_row(self) -> dict[str, Any]:
         """Return the commit as a row of the trail, in values that JSON has."""
         row = asdict(self)

@@ -33,7 +33,7 @@ EXAMPLES = 5
 
 def record_differences(seen: View, judged: Sequence[Judged]) -> Iterator[str]:
     """Say how the records of silver and quarantine differ from their rows, counted again."""
-    batches = {one.version: one for one in seen.commits["silver"] if one.facts.get("stream")}
+    batches = {one.version: one for one in seen.commits["silver"] if one.is_batch}
     entities = {one.entity.fingerprint: one.entity for one in judged}
     again = _recount(seen, judged)
     refused = _by_batch(seen.commits["quarantine"])
@@ -82,7 +82,7 @@ def _recount(seen: View, judged: Sequence[Judged]) -> dict[int, Counts]:
 def _by_batch(commits: Sequence[Commit]) -> dict[tuple[str | None, int | None], list[Commit]]:
     found: dict[tuple[str | None, int | None], list[Commit]] = {}
     for one in commits:
-        if one.facts.get("stream"):
+        if one.is_batch:
             found.setdefault((one.checkpoint, one.batch_id), []).append(one)
     return found
 

@@ -13,6 +13,7 @@ from lakehouse.cli import lakehouse
 from lakehouse.entities import from_contents
 from lakehouse.errors import ExpectationError, TableError
 from lakehouse.run import Run
+from lakehouse.turns import Turn
 from lakehouse.upkeep import Upkeep
 from tests.conftest import CONF
 from tests.messages import plant, run_once
@@ -173,16 +174,16 @@ def test_the_owner_checks_after_its_batches_keeps_what_was_found_and_raises_an_a
     of = with_rules(matches, rule("expect_table_row_count_to_equal", value=5))
     upkeep = Upkeep(spark, run, of, [silver])
     alarms = config.state_dir / "silver.matches" / "alarms.json"
-    upkeep.after(1)
+    upkeep.after(1, Turn())
     assert upkeep.running is None
-    upkeep.after(2)
+    upkeep.after(2, Turn())
     assert upkeep.running is not None
     upkeep.running.result(60)
     assert "EXPECTATION_FAILED: expect_table_row_count_to_equal" in json.loads(alarms.read_text())
 
     plant(spark, run.lake, matches, [{"match_id": "fifth"}], 4)
     run_once(spark, config, [matches], "silver")
-    upkeep.after(4)
+    upkeep.after(4, Turn())
     upkeep.running.result(60)
     assert json.loads(alarms.read_text()) == {}
     kept = validation.validations(run.lake, silver.name).read(spark).orderBy("version").collect()

@@ -1,0 +1,45 @@
+"""Many small files of a table into few, so that reading and MERGE stay as fast as on the first day.
+
+Each batch adds files of its own, and a MERGE looks into all of them. Delta's OPTIMIZE puts them
+together; rows and order stay as they are, the commit says that no data changed, and older versions
+stay readable for as long as `lake.time_travel` says.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from lakehouse import __version__
+from lakehouse.audit.records import USER_METADATA, VERSION
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from lakehouse.tables import Table
+
+# After so many batches a table is looked at.
+COMPACT_AFTER = 50
+MEGABYTE = 1024 * 1024
+# Files smaller than the one are put together, into files of at most the other. A file that has
+# grown past the first is left alone, or each compaction would write the whole table once more.
+SMALL, LARGE = 16 * MEGABYTE, 64 * MEGABYTE
+
+
+def compact(spark: SparkSession, table: Table, run_id: str) -> int:
+    """Put the small files of *table* together, and return how many there were.
+
+    One commit for the whole table, with a record of its own and no transaction; none where there
+    is nothing to do. Only the owner of the table's stream may call it, and of a table that is
+    merged into only between two batches: a MERGE that reads a file which is gone would fail.
+    """
+    own = spark.newSession()  # its settings are no other's
+    facts = {"v": VERSION, "stream": table.name, "run_id": run_id, "code": __version__}
+    for key, value in {
+        "spark.databricks.delta.optimize.minFileSize": str(SMALL),
+        "spark.databricks.delta.optimize.maxFileSize": str(LARGE),
+        USER_METADATA: json.dumps({**facts, "verb": "optimize"}, separators=(",", ":")),
+    }.items():
+        own.conf.set(key, value)
+    done = table.delta(own).optimize().executeCompaction().select("metrics.numFilesRemoved")
+    return int(done.collect()[0][0])
