@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F
+from pyspark.sql.types import ByteType, IntegerType, LongType, ShortType, StringType
 
 from lakehouse.audit.conditions import conditions
 from lakehouse.audit.expectations import Tally
 from lakehouse.audit.records import Range, Rows
+from lakehouse.schemas import schema
 from lakehouse.tables import quoted
 from quarantine.reasons import Reason
 from silver.expectations import is_unmet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from pyspark.sql import Column, DataFrame, Row
 
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from lakehouse.entities import Entity
 
 
+# Types whose values Python, Spark and Delta's statistics order alike.
+BOUNDED = (StringType, ByteType, ShortType, IntegerType, LongType)
 PARTITION = ("_topic", "_topic_id", "_partition")
 
 
@@ -30,13 +34,15 @@ PARTITION = ("_topic", "_topic_id", "_partition")
 class Counts:
     """The positions of a batch, its rows by outcome, and a tally for each expectation.
 
-    `bare` are the valid rows without a sequence, of an entity that has one.
+    `bare` are the valid rows without a sequence, of an entity that has one; `bounds` the least and
+    the greatest value that the valid rows have in each key of BOUNDED types.
     """
 
     ranges: tuple[Range, ...]
     rows: Rows
     tallies: tuple[Tally, ...] = ()
     bare: int = 0
+    bounds: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
 
 
 def count(triaged: DataFrame, entity: Entity) -> Counts:
@@ -47,7 +53,13 @@ def count(triaged: DataFrame, entity: Entity) -> Counts:
     """
     rules = conditions(triaged.sparkSession, entity)
     found = triaged.groupBy(*PARTITION).agg(*figures(entity, rules)).collect()
-    return summed(found, len(rules))
+    return summed(found, len(rules), bounded(entity))
+
+
+def bounded(entity: Entity) -> list[str]:
+    """Return the keys whose bounds are told: those whose order is the same for Python and Delta."""
+    kinds = {field.name: field.dataType for field in schema(entity)}
+    return [key for key in entity.keys if isinstance(kinds[key], BOUNDED)]
 
 
 def figures(entity: Entity, rules: Sequence[Condition]) -> list[Column]:
@@ -63,10 +75,11 @@ def figures(entity: Entity, rules: Sequence[Condition]) -> list[Column]:
         F.count_if(bare).alias("bare"),
         *(F.count_if(F.array_contains(codes, code)).alias(code) for code in Reason),
         *_tallied(rules),
+        *_bounds(bounded(entity)),
     ]
 
 
-def summed(found: Sequence[Row], rules: int) -> Counts:
+def summed(found: Sequence[Row], rules: int, keys: Sequence[str] = ()) -> Counts:
     """Return the counts that the `figures` of each partition add up to, with a tally for each rule.
 
     Partitions come in the order of their names.
@@ -83,7 +96,21 @@ def summed(found: Sequence[Row], rules: int) -> Counts:
         for number in range(rules)
     )
     rows = Rows(read, read - corrupt, corrupt, reasons)
-    return Counts(ranges, rows, tallies, sum(r["bare"] for r in found))
+    some = [r for r in found if r["rows"] > r["corrupt"]]
+    bounds = {
+        key: (min(r[f"least{n}"] for r in some), max(r[f"most{n}"] for r in some))
+        for n, key in enumerate(keys)
+        if some
+    }
+    return Counts(ranges, rows, tallies, sum(r["bare"] for r in found), bounds)
+
+
+def _bounds(keys: Sequence[str]) -> Iterator[Column]:
+    valid = F.size("_reasons") == 0
+    for number, key in enumerate(keys):
+        of = F.when(valid, F.col(quoted(key)))
+        yield F.min(of).alias(f"least{number}")
+        yield F.max(of).alias(f"most{number}")
 
 
 def _tallied(rules: Sequence[Condition]) -> Iterator[Column]:

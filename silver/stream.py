@@ -88,9 +88,8 @@ def refine(messages: DataFrame, batch: Batch) -> BatchCounts:
         with recorded(spark, record):
             if record.rows.quarantined:
                 quarantine.append(batch.corrupt(triaged), to=batch.quarantine)
-            merged = merge(
-                newest(batch.valid(triaged), batch.entity), batch.entity, into=batch.silver
-            )
+            rows = newest(batch.valid(triaged), batch.entity)
+            merged = merge(rows, batch.entity, into=batch.silver, bounds=counts.bounds)
         batch.breaker.passed(record)
         outcome = batch.outcome(spark, counts, merged)
         report(triaged, record, outcome, batch)
