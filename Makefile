@@ -7,7 +7,7 @@ ARGS ?=
 TESTS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fmt lint types imports unit spark e2e notebooks soak bench docs lock clean
+.PHONY: help setup demo test check fmt lint types imports unit spark e2e notebooks soak bench bench-full docs lock clean
 
 ##@ Start here
 help: ## Show this list
@@ -55,8 +55,11 @@ notebooks: .venv/.ready ## Execute the notebooks
 soak: .venv/.ready ## What takes longer than a minute each
 	$(BIN)/python -m pytest -m soak $(TESTS)
 
-bench: .venv/.ready ## Measure what expectations add to a batch, beside raw Great Expectations
-	$(BIN)/python -m benchmarks.expectations $(ARGS)
+bench: .venv/.ready ## Measure beside what a user would pick instead: a quarter of an hour
+	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-full: .venv/.ready ## The same with all rates and more kinds of keys
+	$(BIN)/python -m benchmarks --full $(ARGS)
 
 ##@ Upkeep
 docs: .venv/.ready ## Write from the code what docs/ says of it

@@ -9,25 +9,20 @@ Contestants, interleaved in one session, each on the same rows:
 
 No time counts before the results are equal: success of each expectation everywhere, and its
 unexpected rows where GX counts them. Published are the medians of what each adds to `none`, and
-the ratios of GX's to ours. Run it as `make bench`.
+the ratios of GX's to ours.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import platform
-import statistics
-import tempfile
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
 from pyspark.sql import functions as F
 
-from lakehouse import config as settings
-from lakehouse import session
+from benchmarks.outputs import UnequalError
+from benchmarks.place import FOLDER
+from benchmarks.rounds import Report, Series, ratio
 from lakehouse.audit import suites
 from lakehouse.audit.conditions import conditions
 from lakehouse.audit.expectations import results
@@ -41,8 +36,8 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame, SparkSession
 
-ROOT = Path(__file__).parent.parent
-RESULTS = ROOT / "benchmarks" / "results"
+    from benchmarks.workers import Worker
+
 SIZES = (1_000, 200_000)
 BETWEEN = "expect_column_values_to_be_between"
 SUITE: list[tuple[str, dict[str, Any]]] = [
@@ -72,12 +67,11 @@ SUITE: list[tuple[str, dict[str, Any]]] = [
 
 def entity(*, judged: bool) -> Entity:
     """Return the matches, with the suite of this benchmark or with none."""
-    folder = ROOT / "conf" / "entities" / "matches"
-    contents = {name: (folder / name).read_text() for name in ("entity.toml", "schema.ddl")}
+    contents = {name: (FOLDER / name).read_text() for name in ("entity.toml", "schema.ddl")}
     if judged:
         rules = [{"type": kind, "kwargs": kwargs, "severity": "warning"} for kind, kwargs in SUITE]
         contents["expectations.json"] = json.dumps({"name": "bench", "expectations": rules})
-    return from_contents("matches", contents, str(folder))
+    return from_contents("matches", contents, str(FOLDER))
 
 
 def messages(spark: SparkSession, rows: int) -> DataFrame:
@@ -174,7 +168,7 @@ def _same(one: Any, kwargs: dict[str, Any]) -> bool:
     return all(one.expectation_config.kwargs.get(key) == value for key, value in kwargs.items())
 
 
-def measure(spark: SparkSession, rows: int, repeats: int) -> dict[str, list[float]]:
+def seconds_of(spark: SparkSession, rows: int, repeats: int) -> dict[str, list[float]]:
     """Return the seconds of each contestant, interleaved, after a round that does not count."""
     landed, plain, judged = messages(spark, rows), entity(judged=False), entity(judged=True)
     boolean, complete = judged_by_gx("BOOLEAN_ONLY"), judged_by_gx("COMPLETE")
@@ -195,67 +189,25 @@ def measure(spark: SparkSession, rows: int, repeats: int) -> dict[str, list[floa
         for name in ("boolean", "complete"):
             differ = unequal(said["ours"], said[name], counted=name == "complete")
             if differ:
-                raise click.ClickException(f"{name} and ours differ in {', '.join(differ)}")
+                raise UnequalError(f"{name} and ours differ in {', '.join(differ)}")
     landed.unpersist()
     return seconds
 
 
-def summary(rows: int, seconds: dict[str, list[float]]) -> dict[str, dict[str, float]]:
-    """Return GX's additions to `none` over ours: of the medians, and least and most by round."""
-    added = {
-        name: [one - base for one, base in zip(own, seconds["none"], strict=True)]
-        for name, own in seconds.items()
-    }
-    medians = {name: statistics.median(own) for name, own in seconds.items()}
-    ours = medians["ours"] - medians["none"]
-    found: dict[str, dict[str, float]] = {}
-    for name in ("boolean", "complete"):
-        found[f"expectations_gx_{name}_over_ours_{rows}"] = {
-            "value": round((medians[name] - medians["none"]) / ours, 2),
-            "min": round(min(added[name]) / ours, 2),
-            "max": round(max(added[name]) / ours, 2),
-            "repeats": len(added[name]),
+def measure(worker: Worker, report: Report, repeats: int) -> None:
+    """Measure what expectations add to a batch of either size, and report.
+
+    The ratio that bears a name of its own is that of the larger batch, where ours has most to do.
+    """
+    for rows in SIZES:
+        found = worker.run(seconds_of, rows, repeats)
+        report.add(
+            f"a batch of {rows} rows judged by ten expectations",
+            *(Series(name, tuple(own)) for name, own in found.items()),
+        )
+        added = {
+            name: [one - base for one, base in zip(own, found["none"], strict=True)]
+            for name, own in found.items()
         }
-    return found
-
-
-@click.command()
-@click.option("--repeats", type=click.IntRange(3), default=7, show_default=True)
-def main(repeats: int) -> None:
-    """Measure what expectations add to a batch, and write it to benchmarks/results."""
-    loaded = settings.load(ROOT / "conf")
-    with tempfile.TemporaryDirectory() as folder:
-        lake = loaded.lake.model_copy(update={"root": folder})
-        spark = session.start(loaded.model_copy(update={"lake": lake}))
-        try:
-            seconds = {rows: measure(spark, rows, repeats) for rows in SIZES}
-        finally:
-            session.stop(spark)
-    machine = {
-        "cpus": os.cpu_count(),
-        "python": platform.python_version(),
-        "arch": platform.machine(),
-    }
-    ratios = {k: v for rows, one in seconds.items() for k, v in summary(rows, one).items()}
-    RESULTS.mkdir(exist_ok=True)
-    text = json.dumps({"machine": machine, "ratios": ratios}, indent=2)
-    (RESULTS / "expectations.json").write_text(text + "\n")
-    lines = [
-        "| rows | contestant | median s | min | max | adds to none, median s |",
-        "|---|---|---|---|---|---|",
-    ]
-    for rows, one in seconds.items():
-        base = statistics.median(one["none"])
-        for name, own in one.items():
-            middle = statistics.median(own)
-            lines.append(
-                f"| {rows} | {name} | {middle:.2f} | {min(own):.2f} | {max(own):.2f} "
-                f"| {middle - base:.2f} |"
-            )
-    (RESULTS / "expectations.md").write_text("\n".join(lines) + "\n")
-    click.echo("\n".join(lines))
-    click.echo(text)
-
-
-if __name__ == "__main__":
-    main()
+        report.ratios[f"dq_raw_gx_over_ours_{rows}"] = ratio(added["complete"], added["ours"])
+    report.ratios["dq_raw_gx_over_ours"] = report.ratios[f"dq_raw_gx_over_ours_{SIZES[-1]}"]

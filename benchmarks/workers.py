@@ -40,10 +40,12 @@ class Jvm:
     """What a JVM is started with: the product's own session, or `stock`, and what differs.
 
     `options` stand over the session's; `module.NAME` in `patched` is given another value first.
+    Without `spark` there is no session, and contestants are not given one.
     """
 
     name: str
     stock: bool = False
+    spark: bool = True
     options: dict[str, str] = field(default_factory=dict)
     patched: dict[str, Any] = field(default_factory=dict)
     memory: str = MEMORY
@@ -82,6 +84,8 @@ def begin(jvm: Jvm, folder: Path) -> None:
     for name, value in jvm.patched.items():
         module, _, attribute = name.rpartition(".")
         setattr(importlib.import_module(module), attribute, value)
+    if not jvm.spark:
+        return
     folder.mkdir(parents=True, exist_ok=True)
     own = config(folder, options=jvm.options, memory=jvm.memory)
     if not jvm.stock:
@@ -107,7 +111,8 @@ def _end() -> None:
 
 
 def _call(contestant: Callable[..., Any], *arguments: Any) -> Any:
-    return contestant(SparkSession.active(), *arguments)
+    spark = SparkSession.getActiveSession()
+    return contestant(*([spark] if spark else []), *arguments)
 
 
 def _timed(contestant: Callable[..., Any], *arguments: Any) -> float:
