@@ -57,7 +57,8 @@ def values(load: Load) -> Iterator[bytes]:
     for name in ("match_duration", "team_1_kills", "team_2_gold", "ingestion_timestamp"):
         template = template.replace(f'"{name}":0', f'"{name}":%({name})s')
     for number in range(load.start, load.start + load.count):
-        key = number - 500 if number % 20 == 3 and number >= 500 else number
+        # 501 before: a number that itself repeats no key.
+        key = number - 501 if number % 20 == 3 and number >= 501 else number
         text = template % {
             "match_id": f"m-{key:010d}",
             "status": STATUSES[key % 3],

@@ -110,4 +110,5 @@ def test_a_compaction_that_fails_is_told_and_ends_no_stream(
     monkeypatch.setattr(compaction, "compact", fail)
     upkeep = Upkeep(spark, Run(config), matches, [lake.table("quarantine", "matches")])
     upkeep.after(compaction.COMPACT_AFTER, Turn())
-    assert "Small files could not be put together" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "Small files could not be put together" in said.out + said.err

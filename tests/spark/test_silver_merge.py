@@ -9,7 +9,10 @@ import pytest
 
 from lakehouse.proof.fates import Fate, prove
 from lakehouse.run import Run
-from tests.messages import BEGAN, Sent, plant, rows, run_once
+from silver.counts import count
+from silver.parse import parse
+from silver.triage import triage
+from tests.messages import BEGAN, Sent, entity, landed, plant, rows, run_once
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -146,3 +149,45 @@ def test_the_settings_of_a_commit_never_outlive_it(
     with pytest.raises(ZeroDivisionError), records.recorded(spark, made_up):
         raise ZeroDivisionError
     assert [spark.conf.get(name, None) for name in names] == [None] * 3
+
+
+# Delta's statistics keep the beginning of a text; Java orders texts by halves of characters.
+TRICKY = [
+    "",
+    " ",
+    "Z",
+    "a",
+    "aa",
+    "é",
+    "\uffff",
+    "\U0001f600",
+    *(f"{'x' * 40}{n}" for n in range(3)),
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "keys"),
+    [
+        ("STRING", TRICKY),
+        ("BIGINT", [-(2**63), -1, 0, 2**53 + 1, 2**63 - 1]),
+        ("DATE", ["1969-12-31", "2026-01-31"]),
+    ],
+)
+def test_a_key_meets_its_row_wherever_it_lies_in_the_order_of_keys(
+    spark: SparkSession, config: Config, kind: str, keys: list[Any]
+) -> None:
+    """The bounds of a batch's keys leave out files of the table: none that holds one of them."""
+    things = entity(f"id {kind} NOT NULL, n INT", 'keys = ["id"]')
+    lake = Run(config).lake
+    for number, key in enumerate(keys):  # a file for each
+        plant(spark, lake, things, [{"id": key, "n": 0}], number)
+        if number in {0, len(keys) - 1}:
+            run_once(spark, config, [things], "silver")
+    plant(spark, lake, things, [{"id": key, "n": 1} for key in keys], len(keys))
+    run_once(spark, config, [things], "silver")
+    found = rows(spark, lake, "silver", "things")
+    assert {(str(row["id"]), row["n"]) for row in found} == {(str(key), 1) for key in keys}
+    assert len(found) == len(keys)
+    triaged = triage(parse(landed(spark, [{"id": key} for key in keys]), things), things)
+    bounds = count(triaged, things).bounds
+    assert bounds == ({} if kind == "DATE" else {"id": (min(keys), max(keys))})
