@@ -55,7 +55,7 @@ notebooks: .venv/.ready ## Execute the notebooks
 soak: .venv/.ready ## What takes longer than a minute each
 	$(BIN)/python -m pytest -m soak $(TESTS)
 
-bench: .venv/.ready ## Measure beside what a user would pick instead: a quarter of an hour
+bench: .venv/.ready ## Measure beside what a user would pick instead; the drain alone takes ten minutes
 	$(BIN)/python -m benchmarks $(ARGS)
 
 bench-full: .venv/.ready ## The same with all rates and more kinds of keys

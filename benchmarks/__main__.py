@@ -49,7 +49,7 @@ JVMS = (
 @click.option("--repeats", type=click.IntRange(3), default=3, show_default=True)
 def main(*, full: bool, only: tuple[str, ...], repeats: int) -> None:
     """Measure the product beside what a user would pick instead, and write benchmarks/results."""
-    report, wanted = Report(), only or SCENARIOS
+    report, wanted = Report(repeats), only or SCENARIOS
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         root = Path(folder)
         jars = settings.load(ROOT / "conf").jars.dir
@@ -62,11 +62,11 @@ def main(*, full: bool, only: tuple[str, ...], repeats: int) -> None:
                 workers = {
                     jvm.name: jvms.enter_context(working(jvm, root / "jvms")) for jvm in JVMS
                 }
-                _inside(place, workers, report, wanted=wanted, full=full, repeats=repeats)
+                _inside(place, workers, report, wanted=wanted, full=full)
         if "start" in wanted:
             messages.produce(own.bootstrap, "esports-matches", messages.Load(1_000))
             own_topic = place.on("esports-matches")
-            _timed("start", lambda: starts.measure(own_topic, report, repeats=repeats))
+            _timed("start", lambda: starts.measure(own_topic, report))
         if "latency" in wanted:
             rates = (1_000, 5_000, 20_000) if full else (5_000,)
             seconds = 60 if full else 20
@@ -74,32 +74,31 @@ def main(*, full: bool, only: tuple[str, ...], repeats: int) -> None:
     write(report, full=full)
 
 
-def _inside(  # noqa: PLR0913 - all that a run was asked for
+def _inside(
     place: Place,
     workers: dict[str, Worker],
     report: Report,
     *,
     wanted: tuple[str, ...],
     full: bool,
-    repeats: int,
 ) -> None:
     if "drain" in wanted:
         load = messages.Load(1_000_000)
         messages.produce(place.bootstrap, place.topic, load)
-        _timed("drain", lambda: drains.measure(place, load, workers, report, repeats=repeats))
+        _timed("drain", lambda: drains.measure(place, load, workers, report))
     if "small" in wanted:
         messages.produce(place.bootstrap, "small", messages.Load(9_000))
         few = Place(place.bootstrap, "small", place.root, rows=1_000)
-        _timed("small", lambda: small_batches.measure(few, workers, report, repeats=repeats))
+        _timed("small", lambda: small_batches.measure(few, workers, report))
     if "merge" in wanted:
         rows = 10_000_000
         table = place.root / "merge" / "lake"
         _timed("fill", lambda: workers["ours"].run(merges.fill, table, rows))
         for keys in merges.KEYS if full else merges.KEYS[:1]:
             measure = partial(merges.measure, table, workers, report, rows=rows, keys=keys)
-            _timed(f"merge {keys}", partial(measure, repeats=repeats))
+            _timed(f"merge {keys}", measure)
     if "expectations" in wanted:
-        _timed("expectations", lambda: expectations.measure(workers["ours"], report, repeats))
+        _timed("expectations", lambda: expectations.measure(workers["ours"], report))
 
 
 def _timed(name: str, measure: Callable[[], object]) -> None:

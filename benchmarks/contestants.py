@@ -20,7 +20,7 @@ from pyspark.sql.types import StringType, StructField, StructType
 
 import bronze.stream
 import silver.stream
-from benchmarks.expectations import SUITE, judged_by_gx
+from benchmarks.expectations import judged_by_gx
 from benchmarks.messages import PARTITIONS
 from benchmarks.place import Place, config, matches
 from lakehouse.run import Run
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 
 CORRUPT = "_corrupt_record"
-RULES = [{"type": kind, "kwargs": kwargs, "severity": "warning"} for kind, kwargs in SUITE]
 
 
 def kafka_to_noop(spark: SparkSession, place: Place) -> None:
@@ -50,18 +49,15 @@ def bronze_stream(spark: SparkSession, place: Place) -> None:
     bronze.stream.start(spark, matches(place.topic), _run(place), Turn()).awaitTermination()
 
 
-def silver_stream(
-    spark: SparkSession, place: Place, suite: list[dict[str, Any]] | None = None
-) -> None:
-    """Bring all of bronze to silver and quarantine, under the shipped suite or another *suite*."""
-    entity = matches(place.topic, suite)
-    silver.stream.start(spark, entity, _run(place), Turn()).awaitTermination()
+def silver_stream(spark: SparkSession, place: Place) -> None:
+    """Bring all of bronze to silver and quarantine, under the shipped suite."""
+    silver.stream.start(spark, matches(place.topic), _run(place), Turn()).awaitTermination()
 
 
-def pipeline(spark: SparkSession, place: Place, suite: list[dict[str, Any]] | None = None) -> None:
+def pipeline(spark: SparkSession, place: Place) -> None:
     """Bring all of the topic to bronze, then to silver and quarantine."""
     bronze_stream(spark, place)
-    silver_stream(spark, place, suite)
+    silver_stream(spark, place)
 
 
 def seed(spark: SparkSession, place: Place) -> None:

@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 SCENARIO = "drain"
 
 
-def measure(
-    place: Place, load: Load, workers: dict[str, Worker], report: Report, *, repeats: int
-) -> None:
+def measure(place: Place, load: Load, workers: dict[str, Worker], report: Report) -> None:
     """Drain the topic with each contestant in turn, prove their outputs equal, and report.
 
     Bronze and silver are one contestant after the other on the same tables, and their sum is the
@@ -65,7 +63,7 @@ def measure(
             "silver": silver,
         },
         warm=1,
-        repeats=repeats,
+        repeats=report.repeats,
     )
     report.add(SCENARIO, *found.values())
     seconds = {name: own.figures for name, own in found.items()}

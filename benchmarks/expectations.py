@@ -21,12 +21,11 @@ from typing import TYPE_CHECKING, Any
 from pyspark.sql import functions as F
 
 from benchmarks.outputs import UnequalError
-from benchmarks.place import FOLDER
+from benchmarks.place import matches
 from benchmarks.rounds import Report, Series, ratio
 from lakehouse.audit import suites
 from lakehouse.audit.conditions import conditions
 from lakehouse.audit.expectations import results
-from lakehouse.entities import Entity, from_contents
 from silver.counts import count
 from silver.parse import parse
 from silver.triage import triage
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from benchmarks.workers import Worker
+    from lakehouse.entities import Entity
 
 SIZES = (1_000, 200_000)
 BETWEEN = "expect_column_values_to_be_between"
@@ -63,15 +63,7 @@ SUITE: list[tuple[str, dict[str, Any]]] = [
         },
     ),
 ]
-
-
-def entity(*, judged: bool) -> Entity:
-    """Return the matches, with the suite of this benchmark or with none."""
-    contents = {name: (FOLDER / name).read_text() for name in ("entity.toml", "schema.ddl")}
-    if judged:
-        rules = [{"type": kind, "kwargs": kwargs, "severity": "warning"} for kind, kwargs in SUITE]
-        contents["expectations.json"] = json.dumps({"name": "bench", "expectations": rules})
-    return from_contents("matches", contents, str(FOLDER))
+RULES = [{"type": kind, "kwargs": kwargs, "severity": "warning"} for kind, kwargs in SUITE]
 
 
 def messages(spark: SparkSession, rows: int) -> DataFrame:
@@ -170,7 +162,7 @@ def _same(one: Any, kwargs: dict[str, Any]) -> bool:
 
 def seconds_of(spark: SparkSession, rows: int, repeats: int) -> dict[str, list[float]]:
     """Return the seconds of each contestant, interleaved, after a round that does not count."""
-    landed, plain, judged = messages(spark, rows), entity(judged=False), entity(judged=True)
+    landed, plain, judged = messages(spark, rows), matches("t", []), matches("t", RULES)
     boolean, complete = judged_by_gx("BOOLEAN_ONLY"), judged_by_gx("COMPLETE")
     contestants: dict[str, Callable[[], Any]] = {
         "none": lambda: batch(landed, plain),
@@ -194,13 +186,13 @@ def seconds_of(spark: SparkSession, rows: int, repeats: int) -> dict[str, list[f
     return seconds
 
 
-def measure(worker: Worker, report: Report, repeats: int) -> None:
+def measure(worker: Worker, report: Report) -> None:
     """Measure what expectations add to a batch of either size, and report.
 
     The ratio that bears a name of its own is that of the larger batch, where ours has most to do.
     """
     for rows in SIZES:
-        found = worker.run(seconds_of, rows, repeats)
+        found = worker.run(seconds_of, rows, report.repeats)
         report.add(
             f"a batch of {rows} rows judged by ten expectations",
             *(Series(name, tuple(own)) for name, own in found.items()),

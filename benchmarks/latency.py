@@ -83,13 +83,22 @@ def latencies(place: Place, rate: int, seconds: int, trigger: str) -> list[float
     try:
         watcher.start()
         produce_steadily(place, Load(rate * (WARM_SECONDS + seconds)), rate)
-        time.sleep(10)  # what came last is on its way
+        _await_all(place.root / "lake" / "_state", rate * (WARM_SECONDS + seconds))
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(120)
         ended.set()
         watcher.join()
     return _measured(log.parent, seen)
+
+
+def _await_all(state: Path, messages: int) -> None:
+    """Wait until silver has taken so many messages, or fail after a minute."""
+    deadline = time.monotonic() + 60
+    while json.loads((state / "silver.matches" / "status.json").read_text())["rows"] < messages:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"silver has not taken {messages} messages")
+        time.sleep(TICK)
 
 
 def _measured(table: Path, seen: dict[int, float]) -> list[float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from delta import DeltaTable
@@ -123,8 +124,8 @@ def total(spark: SparkSession, root: Path, name: str, keys: str) -> list[object]
     return list(rows.agg(F.count("*"), F.bit_xor(hashed)).collect()[0])
 
 
-def measure(  # noqa: PLR0913 - a scenario is told all that differs between its runs
-    root: Path, workers: dict[str, Worker], report: Report, *, rows: int, repeats: int, keys: str
+def measure(
+    root: Path, workers: dict[str, Worker], report: Report, *, rows: int, keys: str
 ) -> None:
     """Merge into the table that `fill` made under *root*, ours on our settings, the other on stock.
 
@@ -132,14 +133,11 @@ def measure(  # noqa: PLR0913 - a scenario is told all that differs between its 
         UnequalError: the two tables differ afterwards.
     """
     sessions = {"ours": workers["ours"], "textbook": workers["stock"]}
-    found = interleaved(
-        {
-            name: lambda n, name=name, worker=worker: worker.run(one, root, name, (keys, rows), n)  # type: ignore[misc]
-            for name, worker in sessions.items()
-        },
-        warm=1,
-        repeats=repeats,
-    )
+    contestants = {
+        name: partial(worker.run, one, root, name, (keys, rows))
+        for name, worker in sessions.items()
+    }
+    found = interleaved(contestants, warm=1, repeats=report.repeats)
     sums = {name: workers["ours"].run(total, root, name, keys) for name in sessions}
     if sums["ours"] != sums["textbook"]:
         raise UnequalError(f"merge, {keys}: {sums}")

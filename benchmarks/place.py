@@ -59,11 +59,11 @@ def config(
     return loaded.model_copy(update={"lake": lake, "spark": spark, "kafka": kafka, "streams": own})
 
 
-def matches(topic: str, suite: list[dict[str, Any]] | None = None, extra: str = "") -> Entity:
+def matches(topic: str, suite: list[dict[str, Any]] | None = None) -> Entity:
     """Return the shipped matches on *topic*, with another *suite* if one is given."""
     contents = {file.name: file.read_text() for file in FOLDER.iterdir()}
     own = contents["entity.toml"].replace('"esports-matches"', json.dumps(topic))
-    contents["entity.toml"] = own + extra
+    contents["entity.toml"] = own
     if suite is not None:
         contents.pop("expectations.json")
         if suite:

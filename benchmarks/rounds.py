@@ -36,8 +36,12 @@ class Series:
 
 @dataclass
 class Report:
-    """All that a run has found: series under the heading of their scenario, and named ratios."""
+    """All that a run has found: series under the heading of their scenario, and named ratios.
 
+    `repeats` is how many rounds of each scenario count.
+    """
+
+    repeats: int = 3
     series: dict[str, list[Series]] = field(default_factory=dict)
     ratios: dict[str, Ratio] = field(default_factory=dict)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from functools import partial
 from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING
@@ -31,27 +32,22 @@ def batch_seconds(root: Path, layer: str, skipped: int = SKIPPED) -> list[float]
     return [after - before for before, after in pairwise(times)][skipped - 1 :]
 
 
-def one(worker: Worker, place: Place) -> float:
+def one(worker: Worker, place: Place, name: str, number: int) -> float:
     """Return the seconds of a batch, bronze's and silver's together: the median of some."""
-    worker.run(c.pipeline, place)
-    found = sum(median(batch_seconds(place.root, layer)) for layer in ("bronze", "silver"))
-    shutil.rmtree(place.root)
+    own = place.at(f"small.{name}.{number}")
+    worker.run(c.pipeline, own)
+    found = sum(median(batch_seconds(own.root, layer)) for layer in ("bronze", "silver"))
+    shutil.rmtree(own.root)
     return found
 
 
-def measure(place: Place, workers: dict[str, Worker], report: Report, *, repeats: int) -> None:
+def measure(place: Place, workers: dict[str, Worker], report: Report) -> None:
     """Drain a small topic in small batches, on the settings as they ship and on stock ones."""
-    found = interleaved(
-        {
-            name: lambda n, name=name: one(workers[name], place.at(f"small.{name}.{n}"))  # type: ignore[misc]
-            for name in ("ours", "stock")
-        },
-        warm=1,
-        repeats=repeats,
-    )
+    contestants = {name: partial(one, workers[name], place, name) for name in ("ours", "stock")}
+    found = interleaved(contestants, warm=1, repeats=report.repeats)
     milliseconds = [
-        Series(name, tuple(1000 * s for s in one.figures), "ms a batch")
-        for name, one in found.items()
+        Series(name, tuple(1000 * s for s in series.figures), "ms a batch")
+        for name, series in found.items()
     ]
     report.add(f"small batches of {place.rows} rows, bronze and silver", *milliseconds)
     report.ratios["small_batch_vs_stock"] = ratio(found["stock"].figures, found["ours"].figures)

@@ -73,7 +73,7 @@ def stock(place: Place) -> float:
     return until_first_commit([*command, str(place.root)], place.root / "bronze", {})
 
 
-def measure(place: Place, report: Report, *, repeats: int) -> None:
+def measure(place: Place, report: Report) -> None:
     """Start both in turn, the page cache warm, and report."""
     found = interleaved(
         {
@@ -81,7 +81,7 @@ def measure(place: Place, report: Report, *, repeats: int) -> None:
             "stock": lambda n: stock(place.at(f"start.stock.{n}")),
         },
         warm=1,
-        repeats=repeats,
+        repeats=report.repeats,
     )
     report.add("from the command to the first commit of bronze", *found.values())
     report.ratios["start_vs_stock"] = ratio(found["stock"].figures, found["ours"].figures)

@@ -7,11 +7,9 @@ stay readable for as long as `lake.time_travel` says.
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
-from lakehouse import __version__
-from lakehouse.audit.records import USER_METADATA, VERSION
+from lakehouse.audit.records import USER_METADATA, upkeep_metadata
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -34,11 +32,10 @@ def compact(spark: SparkSession, table: Table, run_id: str) -> int:
     merged into only between two batches: a MERGE that reads a file which is gone would fail.
     """
     own = spark.newSession()  # its settings are no other's
-    facts = {"v": VERSION, "stream": table.name, "run_id": run_id, "code": __version__}
     for key, value in {
         "spark.databricks.delta.optimize.minFileSize": str(SMALL),
         "spark.databricks.delta.optimize.maxFileSize": str(LARGE),
-        USER_METADATA: json.dumps({**facts, "verb": "optimize"}, separators=(",", ":")),
+        USER_METADATA: upkeep_metadata(table.name, run_id, "optimize"),
     }.items():
         own.conf.set(key, value)
     done = table.delta(own).optimize().executeCompaction().select("metrics.numFilesRemoved")

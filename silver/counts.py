@@ -52,8 +52,9 @@ def count(triaged: DataFrame, entity: Entity) -> Counts:
     by SQL metrics: both count again when a stage is retried.
     """
     rules = conditions(triaged.sparkSession, entity)
-    found = triaged.groupBy(*PARTITION).agg(*figures(entity, rules)).collect()
-    return summed(found, len(rules), bounded(entity))
+    keys = bounded(entity)
+    asked = [*figures(entity, rules), *_bounds(keys)]
+    return summed(triaged.groupBy(*PARTITION).agg(*asked).collect(), len(rules), keys)
 
 
 def bounded(entity: Entity) -> list[str]:
@@ -75,12 +76,13 @@ def figures(entity: Entity, rules: Sequence[Condition]) -> list[Column]:
         F.count_if(bare).alias("bare"),
         *(F.count_if(F.array_contains(codes, code)).alias(code) for code in Reason),
         *_tallied(rules),
-        *_bounds(bounded(entity)),
     ]
 
 
 def summed(found: Sequence[Row], rules: int, keys: Sequence[str] = ()) -> Counts:
     """Return the counts that the `figures` of each partition add up to, with a tally for each rule.
+
+    *keys* are those whose bounds were asked for beside the figures.
 
     Partitions come in the order of their names.
     """

@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 
 from lakehouse.tables import quoted
 from quarantine.reasons import REASONS, Reason
-from silver.verdicts import reason, short
+from silver.reasons import reason, short
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

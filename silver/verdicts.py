@@ -26,6 +26,7 @@ from lakehouse.tables import quoted
 from quarantine.reasons import Reason
 from silver import wire
 from silver.parse import NONCE, STRICT, is_json
+from silver.reasons import reason, short
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 INTEGERS = ("tinyint", "smallint", "int", "bigint")
 # Types that from_json itself is strict with: what it refuses, it flags.
 PLAIN = (BooleanType, ByteType, ShortType, IntegerType, LongType)
-GOT_CHARACTERS = 200
+NESTED = (StructType, ArrayType, MapType)
 CONTROL = r"\p{Cc}"
 
 
@@ -186,8 +187,7 @@ def _first_verdict(field: StructField, entity: Entity) -> Column:
 def _doubt(fields: StructType, entity: Entity) -> Column:
     """Whether a sound row must be looked at field by field."""
     value = F.col("_message.value")
-    escaped = value.contains(r"\u") & _has_lone_surrogate(value)
-    found = F.col("_mistyped") | _repeats(value, fields) | escaped
+    found = F.col("_mistyped") | _repeats(value, fields) | _has_lone_surrogate(value)
     for field in fields:
         here, doubts = F.col("_wire")[field.name], []
         text = isinstance(field.dataType, StringType) and field.name not in entity.keys
@@ -207,7 +207,7 @@ def _repeats(value: Column, fields: StructType) -> Column:
     Each field that was read has been named. If no more names are there, none is there twice, and
     they need not be compared.
     """
-    if any(isinstance(f.dataType, (StructType, ArrayType, MapType)) for f in fields):
+    if any(isinstance(f.dataType, NESTED) for f in fields):
         return _has_duplicates(value, fields)
     read = [F.col("_wire")[f.name].isNotNull().cast("int") for f in fields]
     more = F.size(F.json_object_keys(value)) > reduce(lambda left, right: left + right, read)
@@ -226,7 +226,7 @@ def _last_verdict(index: int, field: StructField, entity: Entity, seen: Column) 
             F.when(nested, Reason.WRONG_TYPE).when(infinite, Reason.OUT_OF_RANGE).cast("string"),
             first,
         )
-    if isinstance(kind, (StructType, ArrayType, MapType)):
+    if isinstance(kind, NESTED):
         inside = F.when(text.isNotNull() & _refused(text, kind), Reason.WRONG_TYPE)
         return F.coalesce(first, F.when(F.col("_mistyped"), inside).cast("string"))
     refused = F.col("_mistyped") & text.isNotNull() & typed.isNull()
@@ -252,7 +252,7 @@ def _refused(text: Column, kind: DataType) -> Column:
 
 def _has_duplicates(value: Column, fields: StructType) -> Column:
     """Whether an object names a field twice: at the root, or at any depth if columns are nested."""
-    if any(isinstance(f.dataType, (StructType, ArrayType, MapType)) for f in fields):
+    if any(isinstance(f.dataType, NESTED) for f in fields):
         return F.try_parse_json(value).isNull()
     keys = F.json_object_keys(value)
     return F.size(F.array_distinct(keys)) != F.size(keys)
@@ -263,7 +263,8 @@ def _has_lone_surrogate(value: Column) -> Column:
 
     Escaped backslashes go first, or the text \\ud800 would count.
     """
-    seldom = value.contains(r"\ud") | value.contains(r"\uD")
+    # One look at most messages; those of a producer that escapes all but ASCII get two more.
+    seldom = value.contains(r"\u") & (value.contains(r"\ud") | value.contains(r"\uD"))
     plain = F.replace(value, F.lit("\\\\"), F.lit("_"))
     unpaired = F.regexp_replace(
         plain, r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}", "_"
@@ -294,25 +295,3 @@ def _expected(field: StructField, entity: Entity) -> str:
     if field.name in entity.keys and isinstance(field.dataType, StringType):
         return "STRING NOT NULL without control characters"
     return kind if field.nullable else f"{kind} NOT NULL"
-
-
-def reason(
-    code: Reason | Column,
-    *,
-    rule: Column | None = None,
-    column: Column | None = None,
-    expected: Column | None = None,
-    got: Column | None = None,
-) -> Column:
-    """Return one reason, as `quarantine.reasons` has them; what is not given is NULL."""
-    none = F.lit(None).cast("string")
-    said = {"rule": rule, "column": column, "expected": expected, "got": got}
-    return F.struct(
-        (F.lit(str(code)) if isinstance(code, Reason) else code).alias("code"),
-        *((none if value is None else value).alias(name) for name, value in said.items()),
-    )
-
-
-def short(text: Column) -> Column:
-    """Return *text* as it stands in `got`: its first 200 characters."""
-    return F.substring(text, 1, GOT_CHARACTERS)

@@ -160,8 +160,12 @@ def recorded(spark: SparkSession, record: Record) -> Iterator[None]:
 
 def stream_metadata(stream: str, run_id: str, topic: str, topic_id: str | None) -> str:
     """Return what every commit of a bronze run says; the rest is in the commit's own figures."""
-    facts = {"v": VERSION, "stream": stream, "run_id": run_id, "code": __version__}
-    return _compact({**facts, "topic": topic, "topic_id": topic_id})
+    return _metadata(stream, run_id, topic=topic, topic_id=topic_id)
+
+
+def upkeep_metadata(stream: str, run_id: str, verb: str) -> str:
+    """Return what a commit says that is no batch: what the owner of *stream* did to its table."""
+    return _metadata(stream, run_id, verb=verb)
 
 
 def records(spark: SparkSession, table: Table) -> list[tuple[int, dict[str, Any]]]:
@@ -172,6 +176,11 @@ def records(spark: SparkSession, table: Table) -> list[tuple[int, dict[str, Any]
     history = table.delta(spark).history().where(F.col("userMetadata").isNotNull())
     rows = history.select("version", "userMetadata").orderBy("version").collect()
     return [(int(row["version"]), json.loads(row["userMetadata"])) for row in rows]
+
+
+def _metadata(stream: str, run_id: str, **facts: str | None) -> str:
+    own = {"v": VERSION, "stream": stream, "run_id": run_id, "code": __version__}
+    return _compact({**own, **facts})
 
 
 def _compact(facts: Any) -> str:

@@ -100,7 +100,6 @@ def test_a_compaction_that_fails_is_told_and_ends_no_stream(
     spark: SparkSession,
     config: Config,
     matches: Entity,
-    lake: Lake,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -108,7 +107,8 @@ def test_a_compaction_that_fails_is_told_and_ends_no_stream(
         raise OSError("disk full")
 
     monkeypatch.setattr(compaction, "compact", fail)
-    upkeep = Upkeep(spark, Run(config), matches, [lake.table("quarantine", "matches")])
+    run = Run(config)
+    upkeep = Upkeep(spark, run, matches, [run.lake.table("quarantine", "matches")])
     upkeep.after(compaction.COMPACT_AFTER, Turn())
     said = capsys.readouterr()
     assert "Small files could not be put together" in said.out + said.err

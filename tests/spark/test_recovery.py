@@ -182,7 +182,7 @@ def test_waiting_commits_are_taken_in_bounded_batches_in_offset_order(
         append(spark, lake, matches, values)
     bronze = lake.table("bronze", "matches")
     bronze.delta(spark).optimize().executeCompaction()  # must not disturb the order
-    bounded = config.streams.model_copy(update={"max_bytes_per_trigger": f"{commits // 2}k"})
+    bounded = config.streams.model_copy(update={"max_bytes_per_trigger": f"{commits}k"})
     run_once(spark, config.model_copy(update={"streams": bounded}), [matches], "silver")
 
     ranges = [r["source"]["ranges"] for _, r in records(spark, lake.table("silver", "matches"))]
@@ -202,4 +202,9 @@ def append(spark: SparkSession, lake: Lake, entity: Entity, values: list[Any]) -
     by_partition = ([v for v in values if v.partition == p] for p in (0, 1))
     zero, one = (landed(spark, some, entity.topic) for some in by_partition)
     path = lake.table("bronze", entity.name).path
-    zero.coalesce(1).union(one.coalesce(1)).write.format("delta").mode("append").save(path)
+    # Else Spark puts a union of two frames of one task each into one task, and so into one file.
+    spark.conf.set("spark.sql.unionOutputPartitioning", "false")
+    try:
+        zero.coalesce(1).union(one.coalesce(1)).write.format("delta").mode("append").save(path)
+    finally:
+        spark.conf.unset("spark.sql.unionOutputPartitioning")
