@@ -6,6 +6,7 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
+from structlog.testing import capture_logs
 
 from lakehouse import compaction
 from lakehouse.audit.records import USER_METADATA, records
@@ -101,7 +102,6 @@ def test_a_compaction_that_fails_is_told_and_ends_no_stream(
     config: Config,
     matches: Entity,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
 ) -> None:
     def fail(*_: object) -> int:
         raise OSError("disk full")
@@ -109,6 +109,6 @@ def test_a_compaction_that_fails_is_told_and_ends_no_stream(
     monkeypatch.setattr(compaction, "compact", fail)
     run = Run(config)
     upkeep = Upkeep(spark, run, matches, [run.lake.table("quarantine", "matches")])
-    upkeep.after(compaction.COMPACT_AFTER, Turn())
-    said = capsys.readouterr()
-    assert "Small files could not be put together" in said.out + said.err
+    with capture_logs() as said:
+        upkeep.after(compaction.COMPACT_AFTER, Turn())
+    assert [line["event"] for line in said] == ["Small files could not be put together"]
