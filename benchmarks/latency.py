@@ -98,7 +98,7 @@ def _await_all(state: Path, messages: int) -> None:
     while json.loads((state / "silver.matches" / "status.json").read_text())["rows"] < messages:
         if time.monotonic() > deadline:
             raise TimeoutError(f"silver has not taken {messages} messages")
-        time.sleep(TICK)
+        time.sleep(TICK)  # the file of another process: nothing wakes its reader
 
 
 def _measured(table: Path, seen: dict[int, float]) -> list[float]:
