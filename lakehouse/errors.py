@@ -14,7 +14,10 @@ data with a reason (see `quarantine.reasons`).
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Message(NamedTuple):
@@ -42,6 +45,14 @@ class LakehouseError(Exception):
         self.retryable = retryable
         self.message = Message(*(line.format(**params) for line in self.catalogue[code]))
         super().__init__(f"[{code}] {self.message.what}")
+
+    def __reduce__(self) -> tuple[Callable[..., LakehouseError], tuple[object, ...]]:
+        """Have another process raise the same: its three lines are made anew, not copied."""
+        return _again, (type(self), self.code, {"retryable": self.retryable, **self.params})
+
+
+def _again(kind: type[LakehouseError], code: str, values: dict[str, Any]) -> LakehouseError:
+    return kind(code, **values)
 
 
 class ConfigError(LakehouseError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 from pathlib import Path
 from string import Formatter
@@ -9,7 +10,7 @@ from string import Formatter
 import pytest
 
 from lakehouse import errors
-from lakehouse.errors import LakehouseError
+from lakehouse.errors import ConfigError, LakehouseError
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("lakehouse", "bronze", "silver", "quarantine")
@@ -86,6 +87,12 @@ def test_each_code_that_is_raised_is_one_of_its_class(name: str, code: str) -> N
 
 def test_an_error_is_final_unless_it_says_otherwise() -> None:
     assert not errors.MachineError("JAVA_MISSING", reason="x").retryable
+
+
+def test_another_process_is_told_the_same() -> None:
+    error = ConfigError("BAD_OPTION", retryable=True, key="a", reason="b")
+    told = pickle.loads(pickle.dumps(error))
+    assert (type(told), told.message, vars(told)) == (ConfigError, error.message, vars(error))
 
 
 def test_an_error_whose_values_are_missing_cannot_be_made() -> None:
