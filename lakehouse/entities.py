@@ -43,7 +43,8 @@ class Entity(Settings):
     """What entity.toml and schema.ddl say: where messages come from and how they become rows.
 
     `sequence_by` absent: newest is by Kafka's timestamp alone. `partition_by` empty: silver is not
-    partitioned.
+    partitioned. `deletion_vectors`: a MERGE marks old rows instead of writing their files again,
+    which not every reader of Delta understands.
     """
 
     internal = frozenset({"name", "ddl", "source", "contents"})
@@ -54,6 +55,7 @@ class Entity(Settings):
     sequence_by: str | None = None
     partition_by: tuple[str, ...] = ()
     derived: dict[str, str] = Field(default_factory=dict)
+    deletion_vectors: bool = False
     limits: Limits = Limits()
     ddl: str = Field(exclude=True)
     source: str = Field(exclude=True, description="the folder it was read from, for messages")

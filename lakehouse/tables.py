@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from delta.tables import DeltaTable
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import AnalysisException, PySparkException
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import (
     ArrayType,
@@ -27,11 +28,12 @@ from lakehouse.errors import TableError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import SparkSession
 
     from lakehouse.entities import Entity
 
 LAYOUT = "1"
+DELETION_VECTORS = "delta.enableDeletionVectors"
 
 HEADERS = ArrayType(
     StructType([StructField("key", StringType()), StructField("value", BinaryType())])
@@ -128,6 +130,11 @@ class Table:
         """Return the latest version."""
         return int(self._log(spark).update(False, _none(spark), _none(spark)).version())
 
+    def files(self, spark: SparkSession) -> DataFrame:
+        """Return the files of the latest version, a row each, as its log has them."""
+        snapshot = self._log(spark).update(False, _none(spark), _none(spark))
+        return DataFrame(snapshot.allFiles().toDF(), spark)
+
     def readable(self, spark: SparkSession, version: int | None) -> int:
         """Return *version*, or the latest one, proven to be readable.
 
@@ -179,8 +186,8 @@ def create(
 ) -> None:
     """Have *table* exist with *columns* and the properties every table of the lake has.
 
-    Delta's table features stay within what other readers know: no deletion vectors, no column
-    mapping. An existing table is left alone; `fit` looks at it.
+    Delta's table features stay within what other readers know: no column mapping, and no deletion
+    vectors unless *properties* ask for them. An existing table is left alone; `fit` looks at it.
 
     Raises:
         TableError: ROOT_UNWRITABLE.
@@ -192,9 +199,8 @@ def create(
         .partitionedBy(*partition_by)
         .property("lakehouse.layout", LAYOUT)
         .property("delta.enableInCommitTimestamps", "true")
-        .property("delta.enableDeletionVectors", "false")
     )
-    for key, value in {**properties, **_retention(lake)}.items():
+    for key, value in {DELETION_VECTORS: "false", **properties, **_retention(lake)}.items():
         builder = builder.property(key, value)
     try:
         builder.execute()
@@ -210,10 +216,10 @@ def _retention(lake: Lake) -> dict[str, str]:
     return dict.fromkeys(names, f"interval {lake.time_travel}")
 
 
-def fit(spark: SparkSession, table: Table, columns: StructType, lake: Lake) -> None:
+def fit(spark: SparkSession, table: Table, columns: StructType, lake: Lake, **follows: str) -> None:
     """Have the existing *table* hold *columns*: new ones are added, no other changes.
 
-    Its retention follows the setting `lake.time_travel`.
+    Its retention follows the setting `lake.time_travel`, and other properties what *follows* says.
 
     Raises:
         TableError: LAYOUT_UNKNOWN, or SCHEMA_CONFLICT when a column is gone or has another type.
@@ -234,8 +240,9 @@ def fit(spark: SparkSession, table: Table, columns: StructType, lake: Lake) -> N
                 f"{wanted[name].simpleString()} in the entity"
             )
             raise TableError("SCHEMA_CONFLICT", table=table.name, difference=difference)
-    if any(properties.get(key) != value for key, value in _retention(lake).items()):
-        changed = ", ".join(f"'{key}' = '{value}'" for key, value in _retention(lake).items())
+    follows |= _retention(lake)
+    if any(properties.get(key) != value for key, value in follows.items()):
+        changed = ", ".join(f"'{key}' = '{value}'" for key, value in follows.items())
         spark.sql(f"ALTER TABLE delta.{quoted(table.path)} SET TBLPROPERTIES ({changed})")
     added = [field for field in columns if field.name not in there]
     if added:

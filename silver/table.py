@@ -48,9 +48,10 @@ def prepare(spark: SparkSession, entity: Entity, lake: Lake) -> Checkpoint | Non
         # A partition's value is a producer's text: as a folder's name it could be too long.
         "delta.randomizeFilePrefixes": "true",
     }
-    columns = tables.nullable(columns)
+    columns, vectors = tables.nullable(columns), str(entity.deletion_vectors).lower()
+    properties[tables.DELETION_VECTORS] = vectors
     tables.create(spark, silver, columns, lake, partition_by=entity.partition_by, **properties)
-    tables.fit(spark, silver, columns, lake)
+    tables.fit(spark, silver, columns, lake, **{tables.DELETION_VECTORS: vectors})
     tables.keep_identity(spark, silver, entity)
     quarantine.prepare(spark, lake.table("quarantine", entity.name), lake)
     return checkpoint

@@ -5,14 +5,17 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import pytest
+from deltalake import DeltaTable, QueryBuilder
 
+from lakehouse.entities import from_contents
 from lakehouse.proof.fates import Fate, prove
 from lakehouse.run import Run
 from silver.counts import count
 from silver.parse import parse
 from silver.triage import triage
-from tests.messages import BEGAN, Sent, entity, landed, plant, rows, run_once
+from tests.messages import BEGAN, Sent, entity, landed, plant, proven, rows, run_once
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -41,6 +44,32 @@ def silver(
     found = rows(spark, Run(config).lake, "silver", entity.name)
     assert len({row[entity.keys[0]] for row in found}) == len(found)
     return {row[entity.keys[0]]: row for row in found}
+
+
+@pytest.mark.parametrize("later", [True, False], ids=["stays on", "turned off"])
+def test_deletion_vectors_replace_rows_that_we_read_all_the_same(
+    spark: SparkSession, config: Config, matches: Entity, *, later: bool
+) -> None:
+    lake = Run(config).lake
+    for first, value in ((0, True), (9, True), (12, later)):
+        toml = f"deletion_vectors = {str(value).lower()}\n" + matches.contents["entity.toml"]
+        own = from_contents("matches", {**matches.contents, "entity.toml": toml}, "conf")
+        batch = [match(str(n), first, status="live") for n in range(8 if first == 0 else 2)]
+        plant(spark, lake, own, [*batch, "junk"], first)
+        run_once(spark, config, [own], "silver")
+        if first == 9:
+            vectors = (
+                lake.table("silver", "matches").files(spark).where("deletionVector IS NOT NULL")
+            )
+            assert vectors.count() == 1
+    assert proven(spark, matches, lake).counts[Fate.CURRENT] == 8
+    found = QueryBuilder().register("t", DeltaTable(lake.table("silver", "matches").path))
+    sql = "SELECT match_id, ingestion_timestamp FROM t"
+    assert {tuple(row.values()) for row in pa.table(found.execute(sql)).to_pylist()} == {
+        (str(n), 12 if n < 2 else 0) for n in range(8)
+    }
+    properties = lake.table("silver", "matches").properties(spark)
+    assert properties["delta.enableDeletionVectors"] == str(later).lower()
 
 
 def test_the_highest_sequence_wins_within_a_batch_and_across_batches(
