@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pyspark.sql import functions as F
+
 from lakehouse.audit.records import USER_METADATA, upkeep_metadata
 
 if TYPE_CHECKING:
@@ -22,6 +24,13 @@ MEGABYTE = 1024 * 1024
 # Files smaller than the one are put together, into files of at most the other. A file that has
 # grown past the first is left alone, or each compaction would write the whole table once more.
 SMALL, LARGE = 16 * MEGABYTE, 64 * MEGABYTE
+
+
+def is_due(spark: SparkSession, table: Table) -> bool:
+    """Say whether *table* has as many small files as so many batches leave, whoever wrote them."""
+    if table.version(spark) < COMPACT_AFTER:
+        return False
+    return table.files(spark).where(F.col("size") < SMALL).count() >= COMPACT_AFTER
 
 
 def compact(spark: SparkSession, table: Table, run_id: str) -> int:

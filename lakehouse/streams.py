@@ -113,7 +113,8 @@ def _tend(spark: SparkSession, stream: Stream, run: Run, health: Health) -> None
     try:
         _advance(spark, stream, run, health)
         if stream.upkeep is not None and stream.query is not None:
-            stream.upkeep.after(health.streams[stream.name].batches, stream.turn)
+            batches = health.streams[stream.name].batches
+            stream.upkeep.after(batches, stream.turn, ended=stream.done)
     except ExpectationError as error:
         _trip(stream, error, run, health)
     except LakehouseError as error:

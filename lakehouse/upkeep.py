@@ -33,7 +33,8 @@ class Upkeep:
 
     Every `trail.FOLD_AFTER` batches, and every hour, their commits are folded into the audit trail.
     Every `compaction.COMPACT_AFTER` batches their small files are put together, in the stream's
-    turn, so that no batch is at work meanwhile.
+    turn, so that no batch is at work meanwhile; and at the end of a run that ends by itself, where
+    there are as many, for none of many short runs may have had so many batches.
     The silver table's own expectations are checked as [validation] says, in a thread of their own,
     since they take seconds; what fails at severity critical is an alarm until it holds again.
     """
@@ -55,17 +56,20 @@ class Upkeep:
             self.running.cancel()
             wait([self.running])
 
-    def after(self, batches: int, turn: Turn) -> None:
-        """Do what is due after so many batches of this process, the stream's *turn* being whose."""
+    def after(self, batches: int, turn: Turn, *, ended: bool = False) -> None:
+        """Do what is due after so many batches of this process, the stream's *turn* being whose.
+
+        With *ended* there is no batch to come.
+        """
         hour_ago = time.monotonic() - FOLD_SECONDS
         if batches >= self.folded + trail.FOLD_AFTER or (batches and self.folded_at < hour_ago):
             for table in self.written:
                 trail.fold(self.spark, table, self.run.lake)
             self.folded, self.folded_at = batches, time.monotonic()
-        if batches >= self.compacted + compaction.COMPACT_AFTER:
+        if ended or batches >= self.compacted + compaction.COMPACT_AFTER:
             self.compacted = batches
             with turn.lock:
-                self._compact()
+                self._compact(only_due=ended)
         if self._is_due(batches):
             self.checked, self.checked_at = batches, time.monotonic()
             pool = ThreadPoolExecutor(1, "validation")
@@ -83,9 +87,11 @@ class Upkeep:
         seconds = time.monotonic() - self.checked_at
         return by_batches or 0 < settings.every_minutes * 60 <= seconds
 
-    def _compact(self) -> None:
+    def _compact(self, *, only_due: bool) -> None:
         for table in self.written:
             try:
+                if only_due and not compaction.is_due(self.spark, table):
+                    continue
                 if files := compaction.compact(self.spark, table, self.run.id):
                     log.get(table.name).info("Small files put together", files=files)
             except Exception:  # noqa: BLE001 - slower reading is no reason to end a stream

@@ -97,6 +97,24 @@ def test_the_owner_compacts_after_so_many_batches_and_in_its_turn_only(
     assert [files(spark, lake, layer) for layer in ("silver", "quarantine")] == [1, 1]
 
 
+def test_runs_of_few_batches_compact_once_there_are_many_small_files(
+    spark: SparkSession,
+    config: Config,
+    matches: Entity,
+    lake: Lake,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plant(spark, lake, matches, [{"match_id": "new"}], 6)
+    many = files(spark, lake, "silver")
+    monkeypatch.setattr(compaction, "COMPACT_AFTER", many + 2)
+    run_once(spark, config, [matches], "silver")
+    assert files(spark, lake, "silver") == many + 1  # as many batches, fewer files
+    plant(spark, lake, matches, [{"match_id": "newer"}], 7)
+    run_once(spark, config, [matches], "silver")
+    assert files(spark, lake, "silver") == 1
+    assert proven(spark, matches, lake).bronze == 8
+
+
 def test_a_compaction_that_fails_is_told_and_ends_no_stream(
     spark: SparkSession,
     config: Config,
