@@ -7,26 +7,42 @@ import os
 import platform
 import tempfile
 import time
-from contextlib import ExitStack
-from dataclasses import asdict
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from benchmarks import drains, expectations, latency, merges, messages, small_batches, starts
+from benchmarks import (
+    ablations,
+    drains,
+    expectations,
+    growth,
+    latency,
+    memory,
+    merges,
+    messages,
+    plots,
+    sizes,
+    small_batches,
+    starts,
+)
 from benchmarks.place import ROOT, Place
-from benchmarks.rounds import Report
+from benchmarks.rounds import Report, Series
 from benchmarks.workers import Jvm, Worker, working
 from lakehouse import broker, session
 from lakehouse import config as settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
 RESULTS = ROOT / "benchmarks" / "results"
-SCENARIOS = ("drain", "small", "merge", "expectations", "start", "latency")
+SCENARIOS = ("drain", "small", "merge", "expectations", "growth", "start", "latency")
+FULL = ("sizes", "memory", "ablations")
+# A driver of its own, or none: the others share those of JVMS.
+ALONE = {"start", "latency", "memory", "ablations"}
 JVMS = (
     Jvm("ours"),
     Jvm("stock", stock=True),
@@ -44,14 +60,18 @@ JVMS = (
 
 
 @click.command()
-@click.option("--full", is_flag=True, help="More messages, larger tables, all rates.")
+@click.option("--full", is_flag=True, help="More messages, larger tables, all rates and sizes.")
 @click.option(
-    "--only", multiple=True, type=click.Choice(SCENARIOS), help="Not the other scenarios."
+    "--only",
+    multiple=True,
+    type=click.Choice((*SCENARIOS, *FULL)),
+    help="Not the other scenarios, and results are shown but not kept.",
 )
 @click.option("--repeats", type=click.IntRange(3), default=3, show_default=True)
 def main(*, full: bool, only: tuple[str, ...], repeats: int) -> None:
     """Measure the product beside what a user would pick instead, and write benchmarks/results."""
-    report, wanted = Report(repeats), only or SCENARIOS
+    report = Report(repeats)
+    wanted = only or (SCENARIOS + FULL if full else SCENARIOS)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         root = Path(folder)
         jars = settings.load(ROOT / "conf").jars.dir
@@ -59,12 +79,10 @@ def main(*, full: bool, only: tuple[str, ...], repeats: int) -> None:
             broker.running(root / "kafka", jars, settings={"message.max.bytes": "20000000"})
         )
         place = Place(own.bootstrap, "drain", root / "lakes")
-        if set(wanted) - {"start", "latency"}:
-            with ExitStack() as jvms:
-                workers = {
-                    jvm.name: jvms.enter_context(working(jvm, root / "jvms")) for jvm in JVMS
-                }
-                _inside(place, workers, report, wanted=wanted, full=full)
+        if set(wanted) - ALONE:
+            with _working(JVMS, root) as workers:
+                _shared(place, workers, report, wanted=wanted, full=full)
+                _peaks(workers, report)
         if "start" in wanted:
             messages.produce(own.bootstrap, "esports-matches", messages.Load(1_000))
             own_topic = place.on("esports-matches")
@@ -73,10 +91,21 @@ def main(*, full: bool, only: tuple[str, ...], repeats: int) -> None:
             rates = (1_000, 5_000, 20_000) if full else (5_000,)
             seconds = 60 if full else 20
             _timed("latency", lambda: latency.measure(place, report, rates=rates, seconds=seconds))
-    write(report, full=full)
+        _alone(place, root, report, wanted=wanted)
+    document, text = told(report, full=full)
+    click.echo(text)
+    click.echo(json.dumps(document, indent=2))
+    if not only:
+        keep(report, document, text)
 
 
-def _inside(
+@contextmanager
+def _working(jvms: Iterable[Jvm], root: Path) -> Iterator[dict[str, Worker]]:
+    with ExitStack() as stack:
+        yield {jvm.name: stack.enter_context(working(jvm, root / "jvms")) for jvm in jvms}
+
+
+def _shared(
     place: Place,
     workers: dict[str, Worker],
     report: Report,
@@ -84,14 +113,20 @@ def _inside(
     wanted: tuple[str, ...],
     full: bool,
 ) -> None:
+    """Run what is measured in the JVMs that contestants share."""
     if "drain" in wanted:
-        load = messages.Load(1_000_000)
+        load = messages.Load(1_000_000 if full else 500_000)
         messages.produce(place.bootstrap, place.topic, load)
-        _timed("drain", lambda: drains.measure(place, load, workers, report))
+        _timed("drain", lambda: drains.measure(place, load, workers, report, full=full))
     if "small" in wanted:
-        messages.produce(place.bootstrap, "small", messages.Load(9_000))
-        few = Place(place.bootstrap, "small", place.root, rows=1_000)
+        few = replace(place.on("small"), rows=1_000)
+        load = messages.Load(small_batches.BATCHES * few.rows)
+        messages.produce(few.bootstrap, few.topic, load)
         _timed("small", lambda: small_batches.measure(few, workers, report))
+    if "growth" in wanted:
+        commits = (20, 500, 2_000) if full else (20, 500)
+        few = replace(place.on("growth"), rows=1_000)
+        _timed("growth", lambda: growth.measure(few, workers["ours"], report, commits))
     if "merge" in wanted:
         rows = 10_000_000
         table = place.root / "merge" / "lake"
@@ -101,6 +136,31 @@ def _inside(
             _timed(f"merge {keys}", measure)
     if "expectations" in wanted:
         _timed("expectations", lambda: expectations.measure(workers["ours"], report))
+    if "sizes" in wanted:
+        _timed("sizes", lambda: sizes.measure(place, workers["ours"], report))
+
+
+def _alone(place: Place, root: Path, report: Report, *, wanted: tuple[str, ...]) -> None:
+    """Run what needs JVMs of its own."""
+    if "memory" in wanted:
+        load = messages.Load(1_000_000)
+        backlog = place.on("backlog")
+        messages.produce(place.bootstrap, backlog.topic, load)
+        with working(memory.JVM, root / "jvms") as worker:
+            _timed("memory", lambda: memory.measure(backlog, load, worker, report))
+    if "ablations" in wanted:
+        large, few = place.on("many"), replace(place.on("few"), rows=1_000)
+        messages.produce(place.bootstrap, large.topic, messages.Load(200_000))
+        load = messages.Load(small_batches.BATCHES * few.rows)
+        messages.produce(place.bootstrap, few.topic, load)
+        with _working(ablations.JVMS, root) as workers:
+            _timed("ablations", lambda: ablations.measure(large, few, workers, report))
+
+
+def _peaks(workers: dict[str, Worker], report: Report) -> None:
+    found = {name: worker.peak_mib() for name, worker in workers.items()}
+    peaks = (Series(name, (value,), "MiB") for name, value in found.items())
+    report.add("the most memory each process and its JVM had, over all scenarios", *peaks)
 
 
 def _timed(name: str, measure: Callable[[], object]) -> None:
@@ -109,8 +169,8 @@ def _timed(name: str, measure: Callable[[], object]) -> None:
     click.echo(f"{name}: {time.monotonic() - began:.0f} s", err=True)
 
 
-def write(report: Report, *, full: bool) -> None:
-    """Write what was found as JSON for programs and as a table for people."""
+def told(report: Report, *, full: bool) -> tuple[dict[str, Any], str]:
+    """Return what was found, for programs and, as tables in Markdown, for people."""
     machine = {
         "cpus": os.cpu_count(),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
@@ -120,9 +180,6 @@ def write(report: Report, *, full: bool) -> None:
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
     }
     ratios = {name: asdict(one) for name, one in sorted(report.ratios.items())}
-    RESULTS.mkdir(exist_ok=True)
-    text = json.dumps({"machine": machine, "ratios": ratios}, indent=2)
-    (RESULTS / "latest.json").write_text(text + "\n")
     lines = []
     for scenario, series in report.series.items():
         lines += [f"### {scenario}", "", "| contestant | median | least | most | unit | rounds |"]
@@ -132,9 +189,16 @@ def write(report: Report, *, full: bool) -> None:
             figures = f"{one.median:.3g} | {least:.3g} | {most:.3g}"
             lines.append(f"| {one.name} | {figures} | {one.unit} | {len(one.figures)} |")
         lines.append("")
-    (RESULTS / "latest.md").write_text("\n".join(lines))
-    click.echo("\n".join(lines))
-    click.echo(text)
+    return {"machine": machine, "ratios": ratios}, "\n".join(lines)
+
+
+def keep(report: Report, document: dict[str, Any], text: str) -> None:
+    """Have benchmarks/results hold what was found, with pictures of it."""
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "latest.json").write_text(json.dumps(document, indent=2) + "\n")
+    (RESULTS / "latest.md").write_text(text)
+    plots.ratios(document["ratios"], RESULTS / "ratios.svg")
+    plots.scenarios(report.series, RESULTS / "scenarios.svg")
 
 
 if __name__ == "__main__":

@@ -2,15 +2,17 @@
 
 K0  kafka_consumer    Kafka's own consumer for Python, thrown away
 K1  kafka_to_noop     Spark reads Kafka and throws the rows away: the limit of bronze
-S1  seed              the script people have: parse, two counts, append Parquet
+S0  seed_as_shipped   the script this grew out of: at most 1,000 rows each ten seconds
+S1  seed              the same without that limit: parse, two counts, append Parquet
 S2  textbook          Delta bronze, foreachBatch, persist, count, quarantine, GX, plain MERGE
 R1  delta_rs          confluent-kafka and delta-rs: bronze without Spark
-    bronze, silver    the product
+    bronze, silver    the product, one after the other; both: at once
 """
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import Consumer, TopicPartition
@@ -29,6 +31,7 @@ from lakehouse.turns import Turn
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql.streaming.readwriter import DataStreamWriter
 
 
 CORRUPT = "_corrupt_record"
@@ -60,8 +63,44 @@ def pipeline(spark: SparkSession, place: Place) -> None:
     silver_stream(spark, place)
 
 
+def shipped(spark: SparkSession, place: Place) -> None:
+    """Bring all of the topic to silver in batches of the size that the product ships with."""
+    run, entity = (
+        Run(config(place.root, bootstrap=place.bootstrap), once=True),
+        matches(place.topic),
+    )
+    for stream in (bronze.stream, silver.stream):
+        stream.start(spark, entity, run, Turn()).awaitTermination()
+
+
+def both(spark: SparkSession, place: Place) -> None:
+    """Bring all of the topic to silver and quarantine while bronze lands them."""
+    entity = matches(place.topic)
+    landing = bronze.stream.start(spark, entity, _run(place), Turn())
+    refining = silver.stream.start(spark, entity, _run(place, once=False), Turn())
+    try:
+        landing.awaitTermination()
+        refining.processAllAvailable()
+    finally:
+        refining.stop()
+
+
+def seed_as_shipped(spark: SparkSession, place: Place) -> float:
+    """S0: the same job with the settings it came with; return its rows a second over a minute."""
+    query = _seed(spark, replace(place, rows=1_000)).trigger(processingTime="10 seconds").start()
+    try:
+        query.awaitTermination(60)
+        return sum(one.numInputRows for one in query.recentProgress) / 60
+    finally:
+        query.stop()
+
+
 def seed(spark: SparkSession, place: Place) -> None:
     """S1: the job that this product grew out of, without its limit of 100 rows a second."""
+    _seed(spark, place).trigger(availableNow=True).start().awaitTermination()
+
+
+def _seed(spark: SparkSession, place: Place) -> DataStreamWriter:
     fields = _fields()
 
     def write(batch: DataFrame, _: int) -> None:
@@ -75,12 +114,11 @@ def seed(spark: SparkSession, place: Place) -> None:
             rows = valid.select("data.*", "timestamp", F.current_timestamp().alias("processed_at"))
             rows.write.mode("append").partitionBy("status").parquet(str(place.root / "parquet"))
 
-    query = (
+    return (
         _kafka(spark, place)
         .writeStream.foreachBatch(write)
         .option("checkpointLocation", str(place.root / "checkpoint"))
     )
-    query.trigger(availableNow=True).start().awaitTermination()
 
 
 def textbook(spark: SparkSession, place: Place) -> None:
@@ -206,16 +244,19 @@ def _fields() -> StructType:
     return schema(matches("any"))
 
 
-def _run(place: Place) -> Run:
+def _run(place: Place, *, once: bool = True) -> Run:
     own = config(place.root, bootstrap=place.bootstrap, max_bytes_per_trigger=_commit_bytes(place))
     kafka = own.kafka.model_copy(update={"max_offsets_per_trigger": place.rows})
-    return Run(own.model_copy(update={"kafka": kafka}), once=True)
+    return Run(own.model_copy(update={"kafka": kafka}), once=once)
 
 
 def _commit_bytes(place: Place) -> str:
-    """Return the size of bronze's first commit with rows, so that a silver batch takes just one."""
+    """Return a bound that has a silver batch take the files of just one bronze commit.
+
+    Delta takes files until the bound is passed: a little less than the first commit with rows has.
+    """
     for file in sorted((place.root / "bronze" / "matches" / "_delta_log").glob("*.json")):
         actions = map(json.loads, file.read_text().split("\n")[:-1])
         if size := sum(one["add"]["size"] for one in actions if "add" in one):
-            return f"{size}b"
+            return f"{size * 9 // 10}b"
     return "256m"

@@ -9,7 +9,7 @@ from deltalake import DeltaTable
 
 from benchmarks import contestants as c
 from benchmarks.outputs import MESSAGES, POSITIONS, demand_equal, fingerprint, size
-from benchmarks.rounds import Report, interleaved, ratio
+from benchmarks.rounds import Report, Series, interleaved, ratio
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,11 +21,14 @@ if TYPE_CHECKING:
 SCENARIO = "drain"
 
 
-def measure(place: Place, load: Load, workers: dict[str, Worker], report: Report) -> None:
+def measure(
+    place: Place, load: Load, workers: dict[str, Worker], report: Report, *, full: bool
+) -> None:
     """Drain the topic with each contestant in turn, prove their outputs equal, and report.
 
     Bronze and silver are one contestant after the other on the same tables, and their sum is the
-    pipeline. The first round is warm-up, and the one whose outputs are compared.
+    pipeline. The first round is warm-up, and the one whose outputs are compared. With *full* also
+    bronze and silver at once, delta-rs in small commits, and the seed as it shipped.
     """
     ours, snappy, stock, plain = (workers[name] for name in ("ours", "snappy", "stock", "plain"))
 
@@ -49,6 +52,12 @@ def measure(place: Place, load: Load, workers: dict[str, Worker], report: Report
             shutil.rmtree(fresh("ours", number).root)
         return seconds
 
+    more = {
+        "both at once": drop_after(lambda p: ours.seconds(c.both, p), "both"),
+        "R1 delta-rs, commits of 1,000": drop_after(
+            lambda p: plain.seconds(c.delta_rs, p, load.count, 1_000), "delta_rs_small"
+        ),
+    }
     found = interleaved(
         {
             "K0 consumer": lambda _: plain.seconds(c.kafka_consumer, place, load.count),
@@ -61,11 +70,15 @@ def measure(place: Place, load: Load, workers: dict[str, Worker], report: Report
             "bronze, snappy": drop_after(lambda p: snappy.seconds(c.bronze_stream, p), "snappy"),
             "bronze": lambda n: ours.seconds(c.bronze_stream, fresh("ours", n)),
             "silver": silver,
+            **(more if full else {}),
         },
         warm=1,
         repeats=report.repeats,
     )
-    report.add(SCENARIO, *found.values())
+    report.add(f"{SCENARIO} of {load.count} messages", *found.values())
+    if full:
+        rate = stock.run(c.seed_as_shipped, fresh("S0", 0))
+        report.add("S0, the seed as it shipped", Series("S0 seed", (rate,), "rows/s"))
     seconds = {name: own.figures for name, own in found.items()}
     whole = [b + s for b, s in zip(seconds["bronze"], seconds["silver"], strict=True)]
     report.ratios |= {

@@ -7,6 +7,7 @@ them live in JVMs of their own; a round asks each in turn, and so they are inter
 from __future__ import annotations
 
 import os
+import re
 import time
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
 from pyspark.sql import SparkSession
 
 from benchmarks.place import config
@@ -65,6 +67,13 @@ class Worker:
         """Return how long `contestant(spark, *arguments)` takes inside the process."""
         return float(self.pool.submit(_timed, contestant, *arguments).result())
 
+    def peak_mib(self) -> float:
+        """Return the most memory that the process and its JVM ever had, since last asked.
+
+        The sum of what Linux keeps of each as VmHWM: the peaks of both need not have come together.
+        """
+        return float(self.pool.submit(_peak_mib).result())
+
 
 @contextmanager
 def working(jvm: Jvm, folder: Path) -> Iterator[Worker]:
@@ -108,6 +117,16 @@ def begin(jvm: Jvm, folder: Path) -> None:
 def _end() -> None:
     if spark := SparkSession.getActiveSession():
         session.stop(spark)
+
+
+def _peak_mib() -> float:
+    own, total = psutil.Process(), 0
+    for process in (own, *own.children(recursive=True)):
+        folder = Path(f"/proc/{process.pid}")
+        peak = re.search(r"VmHWM:\s+(\d+) kB", (folder / "status").read_text())
+        total += int(peak[1]) if peak else 0
+        (folder / "clear_refs").write_text("5")
+    return total / 1024
 
 
 def _call(contestant: Callable[..., Any], *arguments: Any) -> Any:

@@ -1,13 +1,19 @@
-"""What benchmarks stand on: the load is what it says, and ratios are of medians."""
+"""What benchmarks stand on: the load, the ratios of medians, what is taken away, the pictures."""
 
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import pytest
 
+from benchmarks import ablations, plots
 from benchmarks.messages import Load, is_cut, is_mistyped, values
-from benchmarks.rounds import interleaved, ratio
+from benchmarks.rounds import Series, interleaved, ratio
+from lakehouse.session import DEFAULTS, JAVA_OPTIONS
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.mark.parametrize("size", [200, 800, 4_000, 64_000])
@@ -51,3 +57,27 @@ def test_contestants_take_turns_and_the_warm_up_does_not_count() -> None:
 def test_a_ratio_is_of_medians_with_the_least_and_the_most_by_round() -> None:
     found = ratio([4.0, 6.0, 20.0], [2.0, 2.0, 4.0])
     assert (found.value, found.min, found.max, found.repeats) == (3.0, 2.0, 5.0, 3)
+
+
+def test_pictures_show_every_ratio_that_has_an_aim_and_every_contestant(tmp_path: Path) -> None:
+    found = {name: {"value": 1.0, "min": 0.9, "max": 1.2} for name in plots.AIMS}
+    plots.ratios({**found, "another": found["bronze_vs_k1"]}, tmp_path / "ratios.svg")
+    drawn = (tmp_path / "ratios.svg").read_text()
+    assert all(name in drawn for name in plots.AIMS)
+    assert "another" not in drawn
+    series = {
+        "drain": [Series("ours", (1.0, 2.0, 3.0))],
+        "peaks": [Series("theirs", (5.0,), "MiB")],
+    }
+    plots.scenarios(series, tmp_path / "scenarios.svg")
+    drawn = (tmp_path / "scenarios.svg").read_text()
+    assert all(text in drawn for text in ("drain", "ours", "peaks", "theirs", "MiB"))
+
+
+def test_each_ablation_takes_away_what_the_product_has() -> None:
+    whole, *others = ablations.JVMS
+    assert (whole.options, whole.patched) == ({}, {})
+    for one in others:
+        assert len(one.options) + len(one.patched) == 1
+        assert all(DEFAULTS[name] != value for name, value in one.options.items())
+        assert all(value != JAVA_OPTIONS for value in one.patched.values())

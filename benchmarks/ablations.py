@@ -1,0 +1,85 @@
+"""Each technique that the product ships, taken away in turn: what does the rest cost then?"""
+
+from __future__ import annotations
+
+import shutil
+from functools import partial
+from typing import TYPE_CHECKING
+
+from benchmarks import contestants as c
+from benchmarks import small_batches
+from benchmarks.rounds import Report, interleaved, ratio
+from benchmarks.workers import Jvm
+from lakehouse import session
+
+if TYPE_CHECKING:
+    from benchmarks.place import Place
+    from benchmarks.workers import Worker
+
+MEMORY = "2g"
+
+
+def _without(flag: str) -> dict[str, str]:
+    if flag not in session.JAVA_OPTIONS:
+        raise ValueError(f"{flag} is none of the product's")
+    return {"lakehouse.session.JAVA_OPTIONS": session.JAVA_OPTIONS.replace(flag, "")}
+
+
+def _as_spark_has_it(**options: str) -> dict[str, str]:
+    names = {name.replace("_", "."): value for name, value in options.items()}
+    if strange := names.keys() - session.DEFAULTS.keys():
+        raise ValueError(f"{strange} are none of the product's")
+    return names
+
+
+# What each JVM lacks; the first lacks nothing.
+JVMS = (
+    Jvm("all", memory=MEMORY),
+    Jvm(
+        "snappy instead of zstd",
+        memory=MEMORY,
+        options=_as_spark_has_it(spark_sql_parquet_compression_codec="snappy"),
+    ),
+    Jvm(
+        "a dictionary of values",
+        memory=MEMORY,
+        options={"spark.hadoop.parquet.enable.dictionary#value": "true"},
+    ),
+    Jvm("huge methods interpreted", memory=MEMORY, patched=_without("-XX:-DontCompileHugeMethods")),
+    Jvm("G1 instead of ParallelGC", memory=MEMORY, patched=_without("-XX:+UseParallelGC")),
+    Jvm(
+        "fifty partitions of a snapshot",
+        memory=MEMORY,
+        options=_as_spark_has_it(spark_databricks_delta_snapshotPartitions="50"),
+    ),
+    Jvm(
+        "a small cache of code",
+        memory=MEMORY,
+        options=_as_spark_has_it(spark_sql_codegen_cache_maxEntries="100"),
+    ),
+)
+
+
+def drained(worker: Worker, place: Place, name: str, number: int) -> float:
+    """Return the seconds in which *worker* brings all of the topic to silver."""
+    own = place.at(f"ablation.{name}.{number}")
+    seconds = worker.seconds(c.pipeline, own)
+    shutil.rmtree(own.root)
+    return seconds
+
+
+def measure(large: Place, small: Place, workers: dict[str, Worker], report: Report) -> None:
+    """Drain a topic in one batch, and another in small ones, with and without each technique."""
+    scenarios = {
+        "drain": {name: partial(drained, own, large, name) for name, own in workers.items()},
+        "small": {
+            name: partial(small_batches.one, own, small, name) for name, own in workers.items()
+        },
+    }
+    for scenario, contestants in scenarios.items():
+        found = interleaved(contestants, warm=1, repeats=report.repeats)
+        report.add(f"{scenario}, with one technique less", *found.values())
+        whole, *others = found.values()
+        for one in others:
+            name = f"{scenario}_with_{one.name.replace(' ', '_')}"
+            report.ratios[name] = ratio(one.figures, whole.figures)

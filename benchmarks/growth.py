@@ -1,0 +1,127 @@
+"""What a batch costs once its tables have had many commits, compaction and checkpoints included.
+
+Hundreds of real batches would take half an hour. So a lake gets a few, and then commits are planted
+in the log of each table: each adds one more small file, a hard link to one that is there, without
+new data for a stream. After every fifty the product's own compaction runs, and Delta writes a
+checkpoint, as both would have. What is measured are real batches on top of that.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from benchmarks import contestants as c
+from benchmarks.messages import Load, produce
+from benchmarks.place import config
+from benchmarks.rounds import Report, Series, interleaved, ratio
+from benchmarks.small_batches import batch_seconds
+from lakehouse import compaction
+from lakehouse.run import Run
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from benchmarks.place import Place
+    from benchmarks.workers import Worker
+    from lakehouse.tables import Table
+
+# So many batches a round; the first pays for the start of its query.
+BATCHES = 3
+LAYERS = ("bronze", "silver", "quarantine")
+
+
+def grow(spark: SparkSession, root: Path, commits: int) -> None:
+    """Have each table of the lake at *root* have had so many *commits*."""
+    lake = Run(config(root)).lake
+    for layer in LAYERS:
+        table = lake.table(layer, "matches")
+        first = table.version(spark) + 1
+        for version in range(first, commits):
+            if version % compaction.COMPACT_AFTER:
+                _plant(Path(table.path), table.version(spark) + 1)
+            else:
+                compaction.compact(spark, table, "growth")
+                _checkpoint(spark, table)
+
+
+def _plant(table: Path, version: int) -> None:
+    """Add version *version* to the log of *table*: one more small file, and no new data."""
+    log = table / "_delta_log"
+    actions = [json.loads(line) for line in (log / f"{version - 1:020d}.json").open()]
+    told = next(one["commitInfo"] for one in actions if "commitInfo" in one)
+    add = _added(log, version)
+    name = f"{version:08d}-{Path(add['path']).name[-40:]}"
+    copied = Path(add["path"]).with_name(name)
+    os.link(table / add["path"], table / copied)
+    info = {
+        "inCommitTimestamp": told["inCommitTimestamp"] + 1,
+        "timestamp": told["timestamp"] + 1,
+        "operation": "WRITE",
+        "operationParameters": {"mode": "Append"},
+        "isBlindAppend": True,
+    }
+    added = {**add, "path": str(copied), "dataChange": False}
+    lines = (json.dumps(one) for one in ({"commitInfo": info}, {"add": added}))
+    (log / f"{version:020d}.json").write_text("\n".join(lines) + "\n")
+
+
+def _added(log: Path, before: int) -> dict[str, Any]:
+    """Return the newest file that a commit *before* added, as its log has it."""
+    for version in range(before - 1, -1, -1):
+        for line in (log / f"{version:020d}.json").open():
+            action = json.loads(line)
+            if "add" in action and action["add"]["size"] < compaction.SMALL:
+                found: dict[str, Any] = action["add"]
+                return found
+    raise LookupError(f"no small file was ever added in {log}")
+
+
+def _checkpoint(spark: SparkSession, table: Table) -> None:
+    jvm: Any = spark._jvm  # noqa: SLF001 - Delta's Python API does not show checkpoints
+    none = jvm.scala.Option.empty()
+    log = jvm.org.apache.spark.sql.delta.DeltaLog.forTable(spark._jsparkSession, table.path)  # noqa: SLF001
+    log.checkpoint(log.update(False, none, none), none)
+
+
+def one(worker: Worker, place: Place, _: int) -> float:
+    """Return the seconds of a batch on the lake of *place*, bronze's and silver's together."""
+    worker.run(c.pipeline, place)
+    found = [batch_seconds(place.root, layer)[1 - BATCHES :] for layer in ("bronze", "silver")]
+    return sum(map(median, found))
+
+
+def measure(place: Place, worker: Worker, report: Report, sizes: tuple[int, ...]) -> None:
+    """Measure a batch on lakes of so many commits each, and report each size over the first."""
+    produce(place.bootstrap, place.topic, Load(BATCHES * place.rows))
+    young = place.at(f"growth.{sizes[0]}")
+    worker.run(c.pipeline, young)
+    lakes = {commits: place.at(f"growth.{commits}") for commits in sizes}
+    for commits, lake in lakes.items():
+        if lake != young:
+            shutil.copytree(young.root, lake.root)
+            worker.run(grow, lake.root, commits)
+    worker.run(grow, young.root, sizes[0])
+    sent = BATCHES * place.rows
+
+    def run(commits: int, number: int) -> float:
+        nonlocal sent
+        if commits == sizes[0]:  # the first of a round sends what all of them take
+            produce(place.bootstrap, place.topic, Load(BATCHES * place.rows, start=sent))
+            sent += BATCHES * place.rows
+        return one(worker, lakes[commits], number)
+
+    contestants = {f"after {commits} commits": partial(run, commits) for commits in sizes}
+    found = interleaved(contestants, warm=1, repeats=report.repeats)
+    report.add(
+        f"batches of {place.rows} rows on a lake that has grown, bronze and silver",
+        *(Series(s.name, tuple(1000 * x for x in s.figures), "ms a batch") for s in found.values()),
+    )
+    first, *others = found.values()
+    for commits, later in zip(sizes[1:], others, strict=True):
+        report.ratios[f"growth_{commits}_over_{sizes[0]}"] = ratio(later.figures, first.figures)
