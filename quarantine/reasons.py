@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from pyspark.sql.types import ArrayType, StringType, StructField, StructType
-
 
 class Reason(StrEnum):
     """One reason; its value is the `code` in the table."""
@@ -50,16 +48,3 @@ MEANINGS = {
     Reason.OUT_OF_RANGE: "The field has the right form, but the column cannot hold it exactly.",
     Reason.EXPECTATION_FAILED: "A critical expectation of the entity's suite does not hold.",
 }
-
-REASON = StructType(
-    [
-        StructField("code", StringType()),
-        # The name of an expectation, where one refused the row.
-        StructField("rule", StringType()),
-        StructField("column", StringType()),
-        StructField("expected", StringType()),
-        # The field as JSON text, shortened to 200 characters.
-        StructField("got", StringType()),
-    ]
-)
-REASONS = ArrayType(REASON)

@@ -4,15 +4,34 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pyspark.sql.types import LongType, StringType, StructField, StructType, TimestampType
+from pyspark.sql.types import (
+    ArrayType,
+    LongType,
+    StringType,
+    StructField,
+    StructType,
+    TimestampType,
+)
 
 from lakehouse import tables
-from quarantine.reasons import REASONS
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from lakehouse.tables import Lake, Table
+
+REASON = StructType(
+    [
+        StructField("code", StringType()),
+        # The name of an expectation, where one refused the row.
+        StructField("rule", StringType()),
+        StructField("column", StringType()),
+        StructField("expected", StringType()),
+        # The field as JSON text, shortened to 200 characters.
+        StructField("got", StringType()),
+    ]
+)
+REASONS = ArrayType(REASON)
 
 QUARANTINE = StructType(
     [

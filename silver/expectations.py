@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 
 from lakehouse.tables import quoted
-from quarantine.reasons import REASONS, Reason
+from quarantine.reasons import Reason
+from quarantine.table import REASONS
 from silver.reasons import reason, short
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 from lakehouse.audit.conditions import conditions
 from lakehouse.schemas import schema
 from lakehouse.tables import POSITION, quoted
-from quarantine.reasons import REASONS
+from quarantine.table import REASONS
 from silver import expectations
 from silver.verdicts import let, verdicts
 

@@ -7,8 +7,6 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pyspark.sql import functions as F
-
 from lakehouse import __version__
 
 if TYPE_CHECKING:
@@ -173,6 +171,8 @@ def records(spark: SparkSession, table: Table) -> list[tuple[int, dict[str, Any]
 
     Reaches back as far as the table's own log does.
     """
+    from pyspark.sql import functions as F  # here: who only reads records needs no engine
+
     history = table.delta(spark).history().where(F.col("userMetadata").isNotNull())
     rows = history.select("version", "userMetadata").orderBy("version").collect()
     return [(int(row["version"]), json.loads(row["userMetadata"])) for row in rows]

@@ -18,7 +18,8 @@ from lakehouse.audit.trail import trail
 from lakehouse.entities import from_contents
 from lakehouse.errors import ConfigError
 from lakehouse.run import Run
-from quarantine.reasons import REASONS, Reason
+from quarantine.reasons import Reason
+from quarantine.table import REASONS
 from silver.counts import PARTITION, count
 from silver.expectations import unmet
 from silver.parse import parse
