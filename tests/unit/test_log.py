@@ -26,6 +26,8 @@ HOSTILE = {
     "delete": "a\x7fb",
     "line separator": "a\u2028b",
     "right to left": "a\u202eb",
+    "mark of a direction": "a\u200fb",
+    "Arabic mark": "a\u061cb",
 }
 
 
