@@ -1,0 +1,163 @@
+"""Traces as people and programs are shown them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lakehouse.cli.messages import decided, message_facts, reason, stamp, started
+from lakehouse.log import escaped
+
+if TYPE_CHECKING:
+    from lakehouse.reading.batches import Batch
+    from lakehouse.reading.story import Story, Told
+    from lakehouse.reading.succession import Beaten
+    from lakehouse.reading.trace import Absent, Row
+
+FATES = {
+    "current": "is the row of its key in silver",
+    "superseded": "is valid, and a newer row of its key is in silver",
+    "quarantined": "is in quarantine",
+    "discarded": "was discarded by a decision",
+    "unread": "is in bronze, and silver has yet to read it",
+    "none": "was taken by silver, and no table says more: run `lakehouse audit verify`",
+    "several": "is in more than one place: run `lakehouse audit verify`",
+}
+
+
+def trace_facts(one: Told) -> dict[str, Any]:
+    """Return a trace as JSON has it."""
+    found = one.trace
+    refused = found.refused
+    return {
+        "entity": found.entity,
+        "position": found.position.facts,
+        "fate": found.fate,
+        "message": message_facts(found.message),
+        "bronze": found.landed.facts if found.landed else None,
+        "silver": found.taken.facts if found.taken else None,
+        "reasons": refused["reasons"] if refused else [],
+        "quarantined_at": refused["_quarantined_at"].isoformat() if refused else None,
+        "key": found.key,
+        "row": silver_facts(found.now),
+        "beaten": _beaten_facts(one.beaten),
+        "later": None
+        if one.later is None
+        else [{**t.batch.facts, "position": t.row.facts if t.row else None} for t in one.later],
+        "decisions": [said.facts for said in found.decisions],
+    }
+
+
+def silver_facts(row: Row | None) -> dict[str, Any] | None:
+    """Return a row of silver as JSON has it."""
+    if row is None:
+        return None
+    batch = row.batch.facts if row.batch else None
+    return {"position": row.position.facts, "batch": batch, "rules": row.rules}
+
+
+def trace_lines(one: Told, *, several: bool = False, alone: bool = False) -> list[str]:
+    """Return a trace as lines; *alone*, with a word on what it leaves out."""
+    found, row = one.trace, one.trace.message
+    of = f" of topic id {found.position.topic_id}" if several else ""
+    key = ", ".join(f"{name} {value}" for name, value in (found.key or {}).items())
+    lines = [
+        f"{found.position}{of} {FATES[found.fate]}",
+        f"  bronze     {_batch(found.landed)}, Kafka's time {stamp(row['timestamp'])}",
+        f"  value      {started(row)}",
+        f"  silver     {_batch(found.taken) if found.taken else 'no commit holds it'}",
+        *_verdict(found.refused, taken=found.taken is not None),
+    ]
+    if key:
+        lines.append(f"  key        {key}")
+    if found.fate == "superseded":
+        lines.append(f"  row now    {_row(found.now)}")
+        lines += _beaten(one)
+    lines += [
+        f"  later      {t.row} since version {t.batch.version}" for t in (one.later or ()) if t.row
+    ]
+    lines += [f"  decision   {decided(said)}" for said in found.decisions]
+    if one.later is None and alone:
+        words = " ".join(map(str, (found.key or {}).values()))
+        lines.append(f"  more       `lakehouse trace {found.entity} {words}` shows the whole key")
+    return [escaped(line) for line in lines]
+
+
+def _verdict(refused: dict[str, Any] | None, *, taken: bool) -> list[str]:
+    if refused is None:
+        return ["  verdict    valid"] if taken else []
+    at = stamp(refused["_quarantined_at"])
+    under = f"batch {refused['_batch_id']}, rules {refused['_rules']}"
+    told = [f"             {reason(one)}" for one in refused["reasons"]]
+    return [f"  verdict    refused at {at} in {under}", *told]
+
+
+def _beaten_facts(one: Beaten | None) -> dict[str, Any] | None:
+    if one is None:
+        return None
+    return {"first": one.first, "last": one.last, "by": one.by.facts if one.by else None}
+
+
+def _beaten(one: Told) -> list[str]:
+    if one.beaten is None:
+        return []
+    first, last, by = one.beaten.first, one.beaten.last, one.beaten.by
+    when = f"in version {last}" if first == last else f"in one of versions {first} to {last}"
+    never = ", the one that took it" if one.trace.taken and last == one.trace.taken.version else ""
+    return [f"  beaten     {when}{never}{f', by {by}' if by else ''}"]
+
+
+def _batch(batch: Batch | None) -> str:
+    if batch is None:
+        return "of its commit nothing is known any more"
+    return f"version {batch.version} (batch {batch.batch_id}) at {stamp(batch.at)}"
+
+
+def _row(row: Row | None) -> str:
+    if row is None:
+        return "none"
+    return f"{row.position} since {_batch(row.batch) if row.batch else 'a version not known'}"
+
+
+def story_lines(entity: str, story: Story) -> list[str]:
+    """Return what there is to tell of a key, as lines."""
+    key = ", ".join(f"{name} {value}" for name, value in story.key.items())
+    shown = len(story.told)
+    more = f", of which the newest {shown}" if shown < story.messages else ""
+    lines = [
+        escaped(f"{entity}, {key}"),
+        f"  row now    {_row(story.now)}",
+        f"  messages   {story.messages} in bronze{more}",
+    ]
+    for one in story.told:
+        lines += trace_lines(one)
+    return lines
+
+
+def absent_facts(found: Absent) -> dict[str, Any]:
+    """Return a position that bronze does not hold as JSON has it."""
+    return {
+        "entity": found.entity,
+        "why": found.why,
+        "oldest": found.oldest,
+        "newest": found.newest,
+        "stray": list(found.stray),
+    }
+
+
+def absent_lines(found: Absent) -> list[str]:
+    """Return why bronze does not hold a position, as lines."""
+    at = found.position
+    why = {
+        "empty": "no message has landed yet",
+        "partition": f"no message of partition {at.partition} has landed yet",
+        "before": f"the oldest offset of partition {at.partition} is {found.oldest}",
+        "after": f"the newest offset of partition {at.partition} is {found.newest}; "
+        "it has not landed yet, or Kafka does not have it",
+        "gap": f"offsets {found.oldest} to {found.newest} of partition {at.partition} have landed, "
+        "and Kafka handed out nothing for this one: compacted away, or part of a transaction",
+    }
+    lines = [f"{at} is not in bronze.{found.entity}", f"  {why[found.why]}"]
+    if found.stray:
+        there = " and ".join(found.stray)
+        lines.append(f"  yet {there} hold it, which is a fault: run `lakehouse audit verify`")
+    return lines
