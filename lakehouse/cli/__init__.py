@@ -17,6 +17,7 @@ from lakehouse.errors import LakehouseError
 COMMANDS = {
     "start": "Start the bronze and silver streams.",
     "trace": "Show where a message went: to silver, to quarantine, or to a newer row.",
+    "quarantine": "Look at the messages that were refused: which, why, and what was decided.",
     "audit": "Show what each commit said, and prove that the tables hold it.",
     "validate": "Check a version of a silver table against its suite of expectations.",
     "resume": "Let a silver stream go on whose circuit breaker has tripped.",

@@ -1,0 +1,213 @@
+"""The quarantine of an entity: refused messages, why, and what was decided since. No JVM.
+
+The status of a message is that of its last decision, and open without one: see
+`lakehouse.reading.decisions`. What is released stays in the table, which is append-only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lakehouse.reading.decisions import ATTEMPTS, OPEN, Decision, beside, decisions
+from lakehouse.reading.positions import Position, among
+from lakehouse.reading.rows import ask, literal, opened, streamed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    import pyarrow as pa
+    from deltalake import DeltaTable
+
+    from lakehouse.settings import LakeSettings
+
+PLACE = 'topic, topic_id, "partition", "offset"'
+DECIDED = f"""
+    SELECT {PLACE}, last_value(decision ORDER BY "at", request_id) AS status,
+           count(DISTINCT CASE WHEN decision IN ({", ".join(map(literal, ATTEMPTS))})
+                          THEN request_id END) AS attempts
+    FROM d GROUP BY {PLACE}
+"""  # noqa: S608 - names of ours
+# Before the first decision there is no table of them.
+UNDECIDED = f"SELECT {PLACE}, '' AS status, 0 AS attempts FROM q WHERE FALSE"  # noqa: S608 - as above
+NEWEST_FIRST = f"_quarantined_at DESC, {PLACE}"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which refused messages are meant: those that meet each condition that is given.
+
+    Of `reasons`, `rules` and `statuses` one has to fit. Times are those of the refusal: `since`
+    included, `until` not. Offsets include both ends.
+    """
+
+    reasons: tuple[str, ...] = ()
+    rules: tuple[str, ...] = ()
+    statuses: tuple[str, ...] = ()
+    since: datetime | None = None
+    until: datetime | None = None
+    partition: int | None = None
+    offsets: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class Desk:
+    """The quarantine of *entity* and the decisions on it, each at one version."""
+
+    entity: str
+    quarantine: DeltaTable | None
+    decided: DeltaTable | None
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A refused message: the row of quarantine, and the decisions on it, the oldest first."""
+
+    entity: str
+    row: dict[str, Any]
+    decisions: tuple[Decision, ...]
+
+    @property
+    def position(self) -> Position:
+        """Where the message lies in Kafka."""
+        return Position.of(self.row)
+
+
+@dataclass(frozen=True)
+class Stats:
+    """How many messages are refused: by status, reason, rule and day of the refusal.
+
+    A message with two reasons counts under both. `open` ones are given beside all of them.
+    """
+
+    entity: str
+    total: int
+    statuses: dict[str, int]
+    reasons: tuple[dict[str, Any], ...]
+    rules: tuple[dict[str, Any], ...]
+    days: tuple[dict[str, Any], ...]
+
+
+def desk(lake: LakeSettings, entity: str) -> Desk:
+    """Return the quarantine of *entity* as it is now; of one that has none, an empty one."""
+    # Decisions last: a message was refused before it was decided about.
+    return Desk(entity, opened(lake, "quarantine", entity), beside(lake, entity))
+
+
+def count(at: Desk, wanted: Wanted) -> int:
+    """Return how many refused messages are *wanted*."""
+    rows = _ask(at, f"{_hits(at, wanted)} SELECT count(*) AS n FROM hits")  # noqa: S608 - literals
+    return int(rows[0]["n"]) if rows else 0
+
+
+def page(at: Desk, wanted: Wanted, most: int) -> list[Refused]:
+    """Return the newest *most* messages that are *wanted*, the last refused first."""
+    columns = f"{PLACE}, _quarantined_at"
+    rows = _ask(
+        at,
+        f"{_hits(at, wanted)} SELECT {columns} FROM hits ORDER BY {NEWEST_FIRST} LIMIT {most}",  # noqa: S608 - literals
+    )
+    return find(at, [Position.of(row) for row in rows])
+
+
+def find(at: Desk, places: Sequence[Position]) -> list[Refused]:
+    """Return the refused messages at *places*, in their order; those that there are."""
+    where = among(places)
+    rows = ask(f"SELECT * FROM q WHERE {where}", q=at.quarantine)  # noqa: S608 - numbers
+    by = {Position.of(row): row for row in rows}
+    said = decisions(at.decided, where)
+    return [Refused(at.entity, by[p], tuple(said.get(p, ()))) for p in places if p in by]
+
+
+def at_position(at: Desk, place: Position) -> list[Refused]:
+    """Return the refused messages at *place*, of whatever topic id."""
+    where = f"{among([place])} AND topic = {literal(place.topic)}"
+    rows = ask(f"SELECT {PLACE} FROM q WHERE {where}", q=at.quarantine)  # noqa: S608 - literals
+    return find(at, [Position.of(row) for row in rows])
+
+
+def stats(at: Desk, wanted: Wanted) -> Stats:
+    """Return how many messages that are *wanted* are refused, and for what."""
+    hits = _hits(at, wanted)
+    statuses = _ask(at, f"{hits} SELECT status, count(*) AS n FROM hits GROUP BY 1 ORDER BY 2 DESC")  # noqa: S608
+    said = {row["status"]: int(row["n"]) for row in statuses}
+    days = _ask(
+        at,
+        f"{hits} SELECT CAST(date_trunc('day', _quarantined_at) AS DATE) AS day, "  # noqa: S608
+        "count(*) AS messages FROM hits GROUP BY 1 ORDER BY 1",
+    )
+    reasons, rules = (_told(at, hits, name) for name in ("code", "rule"))
+    return Stats(at.entity, sum(said.values()), said, reasons, rules, tuple(days))
+
+
+def export(at: Desk, wanted: Wanted) -> pa.RecordBatchReader | None:
+    """Return the messages that are *wanted*, by position, a batch at a time; None without a table.
+
+    Columns: those of the table, then status and attempts.
+    """
+    if at.quarantine is None:
+        return None
+    sql = f"{_hits(at, wanted)} SELECT * FROM hits ORDER BY {PLACE}"  # noqa: S608 - literals
+    return streamed(sql, **_tables(at))
+
+
+def _told(at: Desk, hits: str, name: str) -> tuple[dict[str, Any], ...]:
+    """Return how many messages have each *name*, code or rule, among their reasons."""
+    rows = _ask(
+        at,
+        f"{hits}, told AS (SELECT DISTINCT {PLACE}, status, r['{name}'] AS told "  # noqa: S608
+        f"FROM (SELECT {PLACE}, status, unnest(reasons) AS r FROM hits)) "
+        f"SELECT told AS {name}, count(*) AS messages, "
+        f"count(*) FILTER (WHERE status = '{OPEN}') AS open FROM told WHERE told IS NOT NULL "
+        "GROUP BY 1 ORDER BY 2 DESC, 1",
+    )
+    return tuple(rows)
+
+
+def _ask(at: Desk, sql: str) -> list[dict[str, Any]]:
+    return ask(sql, **_tables(at)) if at.quarantine is not None else []
+
+
+def _tables(at: Desk) -> dict[str, DeltaTable | None]:
+    return {"q": at.quarantine, **({"d": at.decided} if at.decided is not None else {})}
+
+
+def _hits(at: Desk, wanted: Wanted) -> str:
+    """Return the SQL that names the *wanted* rows, with status and attempts, `hits`."""
+    decided = UNDECIDED if at.decided is None else DECIDED
+    same = " AND ".join(
+        f'(x."{name}" IS NOT DISTINCT FROM q."{name}")'
+        if name == "topic_id"
+        else f'x."{name}" = q."{name}"'
+        for name in ("topic", "topic_id", "partition", "offset")
+    )
+    told = [
+        f"(SELECT DISTINCT {PLACE} FROM (SELECT {PLACE}, unnest(reasons) AS r FROM q) "  # noqa: S608
+        f"WHERE r['{name}'] IN ({', '.join(map(literal, values))}))"
+        for name, values in (("code", wanted.reasons), ("rule", wanted.rules))
+        if values
+    ]
+    joined = " ".join(f"LEFT SEMI JOIN {one} AS x ON {same}" for one in told)
+    where = " AND ".join(_conditions(wanted)) or "TRUE"
+    status = ", ".join(map(literal, wanted.statuses))
+    kept = f"WHERE status IN ({status})" if status else ""
+    return (
+        f"WITH decided AS ({decided}), picked AS (SELECT q.* FROM q {joined} WHERE {where}), "  # noqa: S608
+        f"every AS (SELECT q.*, coalesce(x.status, '{OPEN}') AS status, "
+        f"coalesce(x.attempts, 0) AS attempts FROM picked AS q LEFT JOIN decided AS x ON {same}), "
+        f"hits AS (SELECT * FROM every {kept})"
+    )
+
+
+def _conditions(wanted: Wanted) -> list[str]:
+    found = []
+    if wanted.partition is not None:
+        found.append(f'q."partition" = {wanted.partition}')
+    if wanted.offsets:
+        found.append(f'q."offset" BETWEEN {wanted.offsets[0]} AND {wanted.offsets[1]}')
+    if wanted.since:
+        found.append(f"q._quarantined_at >= {literal(wanted.since)}")
+    if wanted.until:
+        found.append(f"q._quarantined_at < {literal(wanted.until)}")
+    return found
