@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.transaction import AddAction, RemoveAction
 
-from lakehouse.audit.commits import read
+from lakehouse.audit.commits import APPLICATION, read
 from lakehouse.audit.records import Range, Record, Rows, stream_metadata
 
 if TYPE_CHECKING:
@@ -26,8 +27,8 @@ TOPIC_ID = "4ZxGyP0vSNmRz8h3xLkJbQ"
 RULES = "0123456789abcdef"
 CHECKPOINT = {"bronze": "checkpoint-of-bronze", "silver": "checkpoint-of-silver"}
 
-# What files of bronze and quarantine keep the least and the most of.
-STATISTICS = ("topic", "partition", "offset")
+# What files keep the least and the most of: those of bronze and quarantine, and of trails.
+STATISTICS = ("topic", "partition", "offset", "version", "batch_id", "committed_at")
 
 TIME = pa.timestamp("us", "UTC")
 REASON = {name: pa.string() for name in ("code", "rule", "column", "expected", "got")}
@@ -67,6 +68,7 @@ MARKS = {
     "_rules": pa.string(),
     "_updated_at": TIME,
 }
+FOLD_AFTER = 50
 RANGE = {
     "topic": pa.string(),
     "topic_id": pa.string(),
@@ -330,12 +332,19 @@ class Planted:
 
 
 def plant_trail(home: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Add *rows* to the trail at *home*, as the owner of a stream does."""
+    """Add *rows* to the trail at *home*, a file for each fifty as the owner of a stream does."""
     if not home.exists():
         DeltaTable.create(home, TRAIL)
     table = DeltaTable(home)
-    files: list[AddAction | RemoveAction] = [added(home, pa.Table.from_pylist(list(rows), TRAIL))]
-    table.create_write_transaction(files, mode="append", schema=table.schema())
+    folds = (rows[first : first + FOLD_AFTER] for first in range(0, len(rows), FOLD_AFTER))
+    files: list[AddAction | RemoveAction] = [
+        added(home, pa.Table.from_pylist(list(some), TRAIL)) for some in folds
+    ]
+    last = max(row["version"] for row in rows)
+    properties = CommitProperties(app_transactions=[Transaction(APPLICATION, last)])
+    table.create_write_transaction(
+        files, mode="append", schema=table.schema(), commit_properties=properties
+    )
 
 
 def added(home: Path, rows: pa.Table) -> AddAction:
@@ -343,13 +352,16 @@ def added(home: Path, rows: pa.Table) -> AddAction:
     name = f"part-{uuid.uuid4()}.parquet"
     pq.write_table(rows, home / name, compression="zstd", write_page_index=True)
     bounds = [name for name in STATISTICS if name in rows.column_names and rows.num_rows]
-    low, high = (
-        {name: by(one for one in rows[name].to_pylist() if one is not None) for name in bounds}
-        for by in (min, max)
-    )
+    both = {name: pc.min_max(rows[name]).as_py() for name in bounds}
+    low, high = ({name: one[end] for name, one in both.items()} for end in ("min", "max"))
     stats = {"numRecords": rows.num_rows, "minValues": low, "maxValues": high, "nullCount": {}}
     size = (home / name).stat().st_size
-    return AddAction(name, size, {}, 0, True, json.dumps(stats))
+    return AddAction(name, size, {}, 0, True, json.dumps(stats, default=in_log))
+
+
+def in_log(at: datetime) -> str:
+    """Return *at* as the statistics of a file have it."""
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def ranges(topic: str, messages: Iterable[Message]) -> tuple[Range, ...]:

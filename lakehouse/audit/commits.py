@@ -16,6 +16,10 @@ from lakehouse.audit.records import Range
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+# Names a trail's own transactions, each the last version folded: a fold that runs twice adds
+# nothing, and who reads sees where the trail ends.
+APPLICATION = "lakehouse.trail"
+
 
 @dataclass(frozen=True)
 class Planned:

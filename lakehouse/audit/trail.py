@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 
 from lakehouse import checkpoints, storage, tables
 from lakehouse.audit import commits
-from lakehouse.audit.commits import Commit, Planned
+from lakehouse.audit.commits import APPLICATION, Commit, Planned
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from lakehouse.tables import Lake, Table
 
 FOLD_AFTER = 50
-# Names the trail's own transactions, so that a fold that runs twice adds nothing.
-APPLICATION = "lakehouse.trail"
 TRAIL = (
     "version LONG, committed_at TIMESTAMP, operation STRING, data_change BOOLEAN, rows_added LONG, "
     "checkpoint STRING, batch_id LONG, started_at TIMESTAMP, "

@@ -1,30 +1,41 @@
-"""Which version of a table took which positions: the commits of its batches, without a JVM."""
+"""Which version of a table took which positions: the commits of its batches, without a JVM.
+
+From the table's audit trail, and from its log where the trail ends. Of batches whose commit Delta
+had removed before it was folded nothing is known. A commit that changes no row, such as OPTIMIZE,
+is no batch.
+"""
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from lakehouse.audit.records import Range
-from lakehouse.reading.rows import ask, opened
-from lakehouse.reading.trail import logged
+from pyarrow import fs
+
+from lakehouse.audit import commits
+from lakehouse.audit.commits import APPLICATION
+from lakehouse.reading.rows import ask, literal, opened
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
 
+    from deltalake import DeltaTable
+
+    from lakehouse.audit.commits import Commit
     from lakehouse.reading.positions import Position
     from lakehouse.settings import LakeSettings
 
-    # Lowest and highest offset, and the batch that holds what lies between.
-    Span = tuple[int, int, "Batch"]
-    Partition = tuple[str, str | None, int]
-
+# A message is landed, and mostly taken by silver, within so long.
+NEAR = timedelta(minutes=10)
 # Of a trail; without `record`, which is larger than all other columns together.
+BATCH = "version, committed_at AS at, checkpoint, batch_id"
 HELD = (
-    "SELECT version, committed_at, checkpoint, batch_id, unnest(ranges) AS held FROM t "
-    "WHERE data_change AND batch_id IS NOT NULL"
+    f"SELECT {BATCH}, held['topic'] AS topic, held['topic_id'] AS topic_id, "  # noqa: S608 - names
+    "held['partition'] AS partition, held['min'] AS low, held['max'] AS high "
+    "FROM (SELECT *, unnest(ranges) AS held FROM t WHERE data_change AND batch_id IS NOT NULL)"
 )
 
 
@@ -45,59 +56,105 @@ class Batch:
 
 @dataclass(frozen=True)
 class Batches:
-    """The batches of a table, by the positions they hold and by their transaction."""
+    """The batches of a table up to a version: those in its trail, and those only in its log."""
 
-    spans: dict[Partition, list[Span]]
-    marked: dict[tuple[str, int], Batch]
+    upto: int
+    trail: DeltaTable | None = None
+    fresh: tuple[Commit, ...] = ()
 
-    def holding(self, at: Position) -> Batch | None:
-        """Return the batch in whose range *at* lies; a range can have gaps."""
-        spans = self.spans.get((at.topic, at.topic_id, at.partition), [])
-        # Each partition is taken in the order of its offsets, so its ranges never overlap.
-        found = bisect_right(spans, at.offset, key=lambda span: span[0]) - 1
-        if found < 0 or spans[found][1] < at.offset:
-            return None
-        return spans[found][2]
+    def holding(
+        self, places: Iterable[Position], near: datetime | None = None
+    ) -> dict[Position, Batch]:
+        """Return for each of *places* the batch in whose range it lies; a range can have gaps.
 
-    def of(self, checkpoint: str | None, batch_id: int | None) -> Batch | None:
+        Commits around *near* are asked first: a trail keeps the least and greatest time of each
+        file. Whatever is not found there is looked for everywhere.
+        """
+        wanted = set(places)
+        found: dict[Position, Batch] = {}
+        if near is not None:
+            times = f"at BETWEEN {literal(near - NEAR)} AND {literal(near + NEAR)}"
+            found = self._holding(wanted, times)
+        if wanted - found.keys():
+            found |= self._holding(wanted - found.keys(), "TRUE")
+        return found
+
+    def since(self, version: int, places: Iterable[Position]) -> dict[Position, Batch]:
+        """Return what `holding` does, of batches of *version* and later alone."""
+        return self._holding(set(places), f"version >= {version}")
+
+    def of(self, checkpoint: str, batch_id: int) -> Batch | None:
         """Return the batch of that transaction, by which its rows are marked."""
-        return self.marked.get((checkpoint or "", -1 if batch_id is None else batch_id))
+        for one in self.fresh:
+            if (one.checkpoint, one.batch_id) == (checkpoint, batch_id):
+                return _batch(one)
+        where = f"checkpoint = {literal(checkpoint)} AND batch_id = {batch_id} AND data_change"
+        rows = ask(f"SELECT {BATCH} FROM t WHERE {where}", t=self.trail)  # noqa: S608 - literals
+        return next((Batch(**row) for row in rows if row["version"] <= self.upto), None)
+
+    def _holding(self, wanted: set[Position], where: str) -> dict[Position, Batch]:
+        spans: dict[tuple[str, str | None, int], list[tuple[int, int, Batch]]] = {}
+        for held, batch in self._spans(wanted, where):
+            place = (held["topic"], held["topic_id"], held["partition"])
+            spans.setdefault(place, []).append((held["low"], held["high"], batch))
+        for some in spans.values():
+            some.sort(key=lambda span: span[0])
+        found = {}
+        for at in wanted:
+            own = spans.get((at.topic, at.topic_id, at.partition), [])
+            # Each partition is taken in the order of its offsets, so its ranges never overlap.
+            last = bisect_right(own, at.offset, key=lambda span: span[0]) - 1
+            if last >= 0 and at.offset <= own[last][1]:
+                found[at] = own[last][2]
+        return found
+
+    def _spans(self, wanted: set[Position], where: str) -> Iterator[tuple[dict[str, Any], Batch]]:
+        """Yield the ranges, each with its batch, that can hold one of *wanted*."""
+        offsets: dict[int, list[int]] = {}
+        for at in wanted:
+            offsets.setdefault(at.partition, []).append(at.offset)
+        if not offsets:
+            return
+        near = " OR ".join(
+            f"(partition = {partition} AND low <= {max(some)} AND high >= {min(some)})"
+            for partition, some in offsets.items()
+        )
+        for row in ask(f"SELECT * FROM ({HELD}) WHERE ({where}) AND ({near})", t=self.trail):  # noqa: S608 - literals
+            if row["version"] <= self.upto:
+                yield row, Batch(row["version"], row["at"], row["checkpoint"], row["batch_id"])
+        for one in self.fresh:
+            for held in one.ranges:
+                span = {**vars(held), "low": held.min, "high": held.max}
+                yield span, _batch(one)
 
 
-def batches(lake: LakeSettings, table: str, upto: int | None = None) -> Batches:
-    """Return the batches of *table*, such as `silver.matches`, that are in version *upto*.
+def batches(lake: LakeSettings, layer: str, entity: str, upto: int) -> Batches:
+    """Return the batches of the table of *entity* in *layer*, up to its version *upto*."""
+    trail = opened(lake, "audit", f"{layer}.{entity}")
+    last = -1 if trail is None else trail.transaction_version(APPLICATION)
+    if last is None:  # someone copied the trail, and not its transactions
+        last = ask("SELECT max(version) AS last FROM t", t=trail)[0]["last"]
+    log = f"{lake.location}/{layer}/{entity}/_delta_log"
+    first = 0 if last is None else last + 1
+    fresh = (
+        one
+        for one in _logged(log, range(first, upto + 1))
+        if one.data_change and one.checkpoint is not None and one.batch_id is not None
+    )
+    return Batches(upto, trail, tuple(fresh))
 
-    From its audit trail, and from its log where the trail ends. Of batches whose commit Delta had
-    removed before it was folded nothing is known, nor of empty ones. A commit that changes no row,
-    such as OPTIMIZE, is no batch.
-    """
-    spans: dict[Partition, list[Span]] = {}
-    marked: dict[tuple[str, int], Batch] = {}
-    for batch, held in _told(lake, table):
-        if upto is not None and batch.version > upto:
+
+def _batch(one: Commit) -> Batch:
+    return Batch(one.version, one.committed_at, one.checkpoint or "", one.batch_id or 0)
+
+
+def _logged(log: str, versions: range) -> Iterator[Commit]:
+    """Yield the commits of *versions* that the log still has, without listing all it has."""
+    files, folder = fs.FileSystem.from_uri(log)
+    for version in versions:
+        try:
+            with files.open_input_stream(f"{folder}/{version:020d}.json") as stream:
+                text = stream.read().decode()
+        except FileNotFoundError:
             continue
-        marked[batch.checkpoint, batch.batch_id] = batch
-        place = (held.topic, held.topic_id, held.partition)
-        spans.setdefault(place, []).append((held.min, held.max, batch))
-    for some in spans.values():
-        some.sort(key=lambda span: span[0])
-    return Batches(spans, marked)
-
-
-def _told(lake: LakeSettings, table: str) -> Iterator[tuple[Batch, Range]]:
-    """Yield each range that a batch of *table* holds, with the batch."""
-    layer, _, entity = table.partition(".")
-    trail = opened(lake, "audit", table)
-    last = -1
-    if trail is not None:
-        folded: int | None = ask("SELECT max(version) AS last FROM t", t=trail)[0]["last"]
-        last = -1 if folded is None else folded
-        for row in ask(HELD, t=trail):
-            transaction = (row["checkpoint"], row["batch_id"])
-            yield Batch(row["version"], row["committed_at"], *transaction), Range(**row["held"])
-    for commit in logged(f"{lake.location}/{layer}/{entity}/_delta_log", last):
-        if not commit.data_change or commit.checkpoint is None or commit.batch_id is None:
-            continue
-        batch = Batch(commit.version, commit.committed_at, commit.checkpoint, commit.batch_id)
-        for one in commit.ranges:
-            yield batch, one
+        yield commits.read(text, version)

@@ -68,18 +68,19 @@ def of_key(seen: Seen, key: Mapping[str, Any], most: int) -> Story:
     by = {Position.of(row): row for row in rows}
     ways = traces(seen, [by[at] for at in shown])
     since = min((one.taken.version for one in ways if one.taken), default=0)
-    turns = succession(seen, map(Position.of, found), since, COMMITS)
-    told = (Told(one, beaten(one, turns, complete=True), None) for one in ways)
+    turns = succession(seen, seen.taken.since(since, map(Position.of, found)), COMMITS)
+    told = (Told(one, beaten(one, turns), None) for one in ways)
     return Story(dict(key), row_of(seen, key), len(found), tuple(told))
 
 
 def _told(seen: Seen, one: Trace, *, complete: bool) -> Told:
     if one.key is None or one.taken is None:
         return Told(one, None, ())
-    places = {one.position, *([one.now.position] if one.now else [])}
+    taken = {one.position: one.taken}
     if complete:
         types = keys.kinds(seen.silver, list(one.key))
-        places |= {Position.of(row) for row in keys.messages(seen.bronze, one.key, types)}
-    turns = succession(seen, places, one.taken.version, COMMITS)
+        found = map(Position.of, keys.messages(seen.bronze, one.key, types))
+        taken = seen.taken.since(one.taken.version, found)
+    turns = succession(seen, taken, COMMITS)
     later = tuple(t for t in turns if t.row and t.batch.version > one.taken.version)
-    return Told(one, beaten(one, turns, complete=complete), later if complete else None)
+    return Told(one, beaten(one, turns), later if complete else None)

@@ -19,7 +19,7 @@ from pyarrow import fs
 from lakehouse.reading.positions import COLUMNS, Position
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Mapping, Sequence
 
     from lakehouse.reading.batches import Batch
     from lakehouse.reading.trace import Seen, Trace
@@ -53,24 +53,22 @@ class Beaten:
     by: Position | None = None
 
 
-def succession(seen: Seen, places: Iterable[Position], since: int, most: int) -> list[Turn]:
-    """Return the turns of a key whose messages lie at *places*, from silver version *since* on.
+def succession(seen: Seen, taken: Mapping[Position, Batch], most: int) -> list[Turn]:
+    """Return the turns of a key whose messages the batches in *taken* took.
 
     The oldest first, and at most *most* of them.
     """
-    taken: dict[int, tuple[Batch, set[Position]]] = {}
-    for at in places:
-        batch = seen.taken.holding(at)
-        if batch is not None and batch.version >= since:
-            taken.setdefault(batch.version, (batch, set()))[1].add(at)
-    return [_turn(seen, *taken[version]) for version in sorted(taken)[:most]]
+    places: dict[int, tuple[Batch, set[Position]]] = {}
+    for at, batch in taken.items():
+        places.setdefault(batch.version, (batch, set()))[1].add(at)
+    return [_turn(seen, *places[version]) for version in sorted(places)[:most]]
 
 
-def beaten(one: Trace, turns: Sequence[Turn], *, complete: bool) -> Beaten | None:
+def beaten(one: Trace, turns: Sequence[Turn]) -> Beaten | None:
     """Return in which version the message of *one* was no longer, or not made, the row of its key.
 
-    *complete* says that *turns* are of all messages of the key. None where it is not superseded,
-    or was released: of that the commit of its batch does not tell.
+    Exact where *turns* are of all later messages of the key. None where it is not superseded, or
+    was released: of that the commit of its batch does not tell.
     """
     if one.fate != "superseded" or one.refused or not (one.taken and one.now and one.now.batch):
         return None
@@ -80,8 +78,6 @@ def beaten(one: Trace, turns: Sequence[Turn], *, complete: bool) -> Beaten | Non
     first, certain = own, True
     for turn in (one for one in turns if one.batch.version >= own):
         version = turn.batch.version
-        if version > own and not complete:
-            break
         if not turn.known:
             certain = False
         elif version == own and turn.row != one.position:

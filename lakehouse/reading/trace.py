@@ -103,9 +103,8 @@ def look(lake: LakeSettings, entity: Entity) -> Seen:
     """
     silver, quarantine = (opened(lake, layer, entity.name) for layer in LAYERS)
     decided, bronze = beside(lake, entity.name), demanded(lake, "bronze", entity.name)
-    nothing = Batches({}, {})
-    taken = batches(lake, f"silver.{entity.name}", silver.version()) if silver else nothing
-    landed = batches(lake, f"bronze.{entity.name}", bronze.version())
+    taken = batches(lake, "silver", entity.name, silver.version()) if silver else Batches(-1)
+    landed = batches(lake, "bronze", entity.name, bronze.version())
     return Seen(lake, entity, silver, quarantine, decided, bronze, taken, landed)
 
 
@@ -125,12 +124,15 @@ def traces(seen: Seen, rows: Sequence[Mapping[str, Any]]) -> list[Trace]:
     refused = _by_position(seen.quarantine, "*", where)
     current = _by_position(seen.silver, _columns(names), among(places, "_"), "_")
     said = decisions(seen.decided, where)
+    near = rows[0]["_landed_at"] if rows else None
+    landed, taken_in = (one.holding(places, near) for one in (seen.landed, seen.taken))
     types = keys.kinds(seen.silver, names)
+    rivals: dict[Any, Row | None] = {}
     found = []
     for row in rows:
         at = Position.of(row)
         own, mine, decided = refused.get(at), current.get(at), tuple(said.get(at, ()))
-        taken, told = seen.taken.holding(at), status(decided)
+        taken, told = taken_in.get(at), status(decided)
         held = own is not None and told != Decided.RELEASED
         key = None
         if mine is not None:
@@ -138,23 +140,31 @@ def traces(seen: Seen, rows: Sequence[Mapping[str, Any]]) -> list[Trace]:
         elif not held and (taken or own):
             key = keys.told(row["value"], names, types)
         named_key = dict(zip(names, key, strict=True)) if key else None
-        now = row_of(seen, named_key) if named_key else None
-        if places[at] > 1 or (held and mine):
+        if named_key and key not in rivals:
+            rivals[key] = row_of(seen, named_key)
+        now = rivals[key] if named_key else None
+        fate = _fate(told if held else None, row=bool(mine), read=bool(taken or own), now=now)
+        if places[at] > 1:
             fate = "several"
-        elif mine:
-            fate = "current"
-        elif held:
-            fate = "discarded" if told == Decided.DISCARDED else "quarantined"
-        elif taken or own:
-            fate = "superseded" if now else "none"
-        else:
-            fate = "unread"
-        landed = seen.landed.holding(at)
-        message = dict(row)
-        found.append(
-            Trace(seen.entity.name, at, fate, message, landed, taken, own, named_key, now, decided)
-        )
+        facts = (dict(row), landed.get(at), taken, own, named_key, now, decided)
+        found.append(Trace(seen.entity.name, at, fate, *facts))
     return found
+
+
+def _fate(held: str | None, *, row: bool, read: bool, now: Row | None) -> str:
+    """Return the fate of a message.
+
+    `held` is its status, of one that quarantine keeps; `row` is whether it is a row of silver,
+    `read` whether silver has read it, and `now` the row that its key has.
+    """
+    if held:
+        kept = "discarded" if held == Decided.DISCARDED else "quarantined"
+        return "several" if row else kept
+    if row:
+        return "current"
+    if not read:
+        return "unread"
+    return "superseded" if now else "none"
 
 
 def row_of(seen: Seen, key: Mapping[str, Any]) -> Row | None:

@@ -31,7 +31,7 @@ def trail(lake: LakeSettings, table: str) -> list[Commit]:
     kept = [Commit.from_row(row) for row in rows(f"{lake.location}/audit/{table}")]
     kept.sort(key=lambda one: one.version)
     after = kept[-1].version if kept else -1
-    found = commits.joined(kept, logged(f"{path}/_delta_log", after))
+    found = commits.joined(kept, _logged(f"{path}/_delta_log", after))
     if not found:
         raise TableError(
             "TABLE_MISSING",
@@ -63,8 +63,7 @@ def rows(path: str) -> list[dict[str, Any]]:
     return found
 
 
-def logged(log: str, after: int) -> Iterator[Commit]:
-    """Yield the commits after version *after* that the folder *log* still has, the oldest first."""
+def _logged(log: str, after: int) -> Iterator[Commit]:
     files, folder = fs.FileSystem.from_uri(log)
     selector = fs.FileSelector(folder, allow_not_found=True)
     found = ((commits.version_of(one.base_name), one.path) for one in files.get_file_info(selector))
