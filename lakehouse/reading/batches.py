@@ -1,8 +1,8 @@
 """Which version of a table took which positions: the commits of its batches, without a JVM.
 
 From the table's audit trail, and from its log where the trail ends. Of batches whose commit Delta
-had removed before it was folded nothing is known. A commit that changes no row, such as OPTIMIZE,
-is no batch.
+had removed before it was folded nothing is known. A commit without a transaction, such as that of
+an OPTIMIZE, is no batch.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ BATCH = "version, committed_at AS at, checkpoint, batch_id"
 HELD = (
     f"SELECT {BATCH}, held['topic'] AS topic, held['topic_id'] AS topic_id, "  # noqa: S608 - names
     "held['partition'] AS partition, held['min'] AS low, held['max'] AS high "
-    "FROM (SELECT *, unnest(ranges) AS held FROM t WHERE data_change AND batch_id IS NOT NULL)"
+    "FROM (SELECT *, unnest(ranges) AS held FROM t WHERE batch_id IS NOT NULL)"
 )
 
 
@@ -88,7 +88,7 @@ class Batches:
         for one in self.fresh:
             if (one.checkpoint, one.batch_id) == (checkpoint, batch_id):
                 return _batch(one)
-        where = f"checkpoint = {literal(checkpoint)} AND batch_id = {batch_id} AND data_change"
+        where = f"checkpoint = {literal(checkpoint)} AND batch_id = {batch_id}"
         rows = ask(f"SELECT {BATCH} FROM t WHERE {where}", t=self.trail)  # noqa: S608 - literals
         return next((Batch(**row) for row in rows if row["version"] <= self.upto), None)
 
@@ -139,7 +139,7 @@ def batches(lake: LakeSettings, layer: str, entity: str, upto: int) -> Batches:
     fresh = (
         one
         for one in _logged(log, range(first, upto + 1))
-        if one.data_change and one.checkpoint is not None and one.batch_id is not None
+        if one.checkpoint is not None and one.batch_id is not None
     )
     return Batches(upto, trail, tuple(fresh))
 

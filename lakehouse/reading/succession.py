@@ -1,9 +1,9 @@
 """Which messages have been the silver row of a key, one after the other, and in which versions.
 
-From the files that the commits of silver added: a row with the marks of the commit's own batch is
-one that this batch made. Rows that a MERGE only copied have the marks of an earlier one. Neither
-snapshots of old versions nor an order of messages are needed. Nothing is known any more of commits
-whose part of the log Delta has removed, or whose files a vacuum has.
+From the files that the commits of silver added: a row whose position the commit's own batch took
+is one that this batch made. Rows that a MERGE only copied have positions of earlier batches.
+Neither snapshots of old versions nor an order of messages are needed. Nothing is known any more of
+commits whose part of the log Delta has removed, or whose files a vacuum has.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def _turn(seen: Seen, batch: Batch, places: set[Position]) -> Turn:
 
 
 def _made(seen: Seen, batch: Batch, offsets: set[int]) -> list[dict[str, Any]]:
-    """Return the positions at *offsets* of which *batch* made rows of silver."""
+    """Return the positions with one of *offsets* in the files that the commit of *batch* added."""
     table = f"{seen.lake.location}/silver/{seen.entity.name}"
     files, folder = fs.FileSystem.from_uri(table)
     with files.open_input_stream(f"{folder}/_delta_log/{batch.version:020d}.json") as stream:
@@ -108,10 +108,9 @@ def _made(seen: Seen, batch: Batch, offsets: set[int]) -> list[dict[str, Any]]:
     for action in actions:
         if "add" in action:
             with files.open_input_file(f"{folder}/{unquote(action['add']['path'])}") as file:
-                rows = pq.ParquetFile(file).read(columns=[*COLUMNS_OF_SILVER, "_batch_id"])
+                rows = pq.ParquetFile(file).read(columns=COLUMNS_OF_SILVER)
             # In Python: a comparison of Arrow's with a number imports pandas first.
-            marks = zip(rows["_batch_id"].to_pylist(), rows["_offset"].to_pylist(), strict=True)
-            for i, (batch_id, offset) in enumerate(marks):
-                if batch_id == batch.batch_id and offset in offsets:
+            for i, offset in enumerate(rows["_offset"].to_pylist()):
+                if offset in offsets:
                     found += rows.slice(i, 1).to_pylist()
     return found

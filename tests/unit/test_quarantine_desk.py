@@ -198,6 +198,7 @@ def test_a_decision_written_twice_is_one(lake: Planted) -> None:
     (one,) = facts("ls", "--offsets", "0")["messages"]
 
     assert (one["attempts"], len(one["decisions"])) == (1, 1)
+    assert json.loads(invoke("export", "--offsets", "0").stdout)["attempts"] == 1
 
 
 def test_a_decision_is_on_the_message_of_its_topic_id(lake: Planted) -> None:
@@ -213,6 +214,8 @@ def test_a_decision_is_on_the_message_of_its_topic_id(lake: Planted) -> None:
         OLDER_TOPIC: "discarded",
         None: "discarded",
     }
+    discarded = facts("ls", "--status", "discarded")["messages"]
+    assert {one["topic_id"] for one in discarded} == {OLDER_TOPIC, None}
 
 
 def test_the_statuses_of_the_command_line_are_those_that_can_be() -> None:

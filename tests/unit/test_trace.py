@@ -14,6 +14,9 @@ from click.testing import CliRunner, Result
 from lakehouse.cli import lakehouse
 from lakehouse.errors import LakehouseError
 from lakehouse.reading import positions
+from lakehouse.reading.batches import batches
+from lakehouse.reading.positions import Position
+from lakehouse.settings import LakeSettings
 from tests.conftest import CONF, ROOT
 from tests.lakes import TOPIC, TOPIC_ID, Message, Planted, match, refused
 
@@ -450,6 +453,19 @@ def test_a_commit_that_changes_no_row_took_nothing(lake: Planted) -> None:
     lake.compact("bronze")
 
     assert [told(offset)["bronze"]["version"] for offset in (0, 1)] == [1, 2]
+
+
+def test_what_came_after_the_version_that_is_looked_at_is_not_seen(lake: Planted) -> None:
+    lake.batch(match("a", 0, 1))
+    lake.batch(match("a", 1, 2))
+    settings = LakeSettings(root=str(lake.root))
+    places = [Position(TOPIC, 0, offset, TOPIC_ID) for offset in (0, 1)]
+
+    by_log = batches(settings, "silver", "matches", upto=1).holding(places)
+    lake.fold("silver")
+    by_trail = batches(settings, "silver", "matches", upto=1).holding(places)
+
+    assert by_log.keys() == by_trail.keys() == {places[0]}
 
 
 # What a payload may hold
