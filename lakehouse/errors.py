@@ -181,6 +181,11 @@ class TableError(LakehouseError):
             "{reason}",
             "{cure}",
         ),
+        "TABLE_UNREADABLE": Message(
+            "{table} cannot be read",
+            "{reason}",
+            "run the command again; if it stays so, look at the file that the second line names",
+        ),
         "LAYOUT_UNKNOWN": Message(
             "table {table} has layout {found}, this version of lakehouse writes layout {expected}",
             "another version of lakehouse made it",

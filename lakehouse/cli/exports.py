@@ -58,14 +58,13 @@ def write_parquet(desks: Sequence[Desk], wanted: Wanted, to: BinaryIO) -> int:
     rows = 0
     writer = None
     for desk in desks:
-        reader = export(desk, wanted)
-        if reader is None:
+        found = export(desk, wanted)
+        if found is None:
             continue
-        schema = pa.schema(
-            [("entity", pa.string()), *((f.name, _plain(f.type)) for f in reader.schema)]
-        )
+        columns, batches = found
+        schema = pa.schema([("entity", pa.string()), *((f.name, _plain(f.type)) for f in columns)])
         writer = writer or pq.ParquetWriter(to, schema, compression="zstd")
-        for batch in reader:
+        for batch in batches:
             names = pa.array([desk.entity] * batch.num_rows, pa.string())
             table = pa.Table.from_batches([batch]).add_column(0, "entity", names)
             writer.write_table(table.cast(schema))
@@ -85,7 +84,8 @@ WRITERS: dict[str, Callable[[Sequence[Desk], Wanted, BinaryIO], int]] = {
 
 def _facts(desks: Sequence[Desk], wanted: Wanted) -> Iterator[dict[str, Any]]:
     for desk in desks:
-        for batch in export(desk, wanted) or ():
+        _, batches = export(desk, wanted) or (None, ())
+        for batch in batches:
             for row in listed(batch):
                 yield row_facts(desk.entity, row, row["status"], row["attempts"])
 

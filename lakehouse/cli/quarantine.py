@@ -15,6 +15,9 @@ from quarantine.reasons import Reason
 if TYPE_CHECKING:
     from lakehouse.reading.quarantine import Desk, Stats, Wanted
 
+# The newest days of which people are told; programs are told of all.
+DAYS = 14
+
 
 @click.group()
 def quarantine() -> None:
@@ -197,5 +200,5 @@ def _counted(one: Stats) -> list[str]:
         lines += [
             f"  {head:<7} {row['messages']:>8}  {row['open']:>8} open  {row[key]}" for row in rows
         ]
-    lines += [f"  {row['day']} {row['messages']:>5}" for row in one.days]
+    lines += [f"  {row['day']} {row['messages']:>5}" for row in one.days[-DAYS:]]
     return [escaped(line) for line in lines]

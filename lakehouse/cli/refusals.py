@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lakehouse.cli.messages import decided, message_facts, reason, stamp
+from lakehouse.cli.messages import SHOWN, decided, message_facts, reason, stamp
 from lakehouse.log import escaped
 from lakehouse.reading.decisions import attempts, status
 from quarantine.reasons import Reason
@@ -49,7 +49,9 @@ def line(one: Refused) -> str:
     told = status(one.decisions)
     tried = f" ({attempts(one.decisions)} tried)" if attempts(one.decisions) else ""
     at = stamp(one.row["_quarantined_at"])
-    return escaped(f"{at}  {one.position!s:<24}  {told}{tried}  {reason(first)}{more}")
+    why = reason(first)
+    short = f"{why[:SHOWN]}..." if len(why) > SHOWN else why
+    return escaped(f"{at}  {one.position!s:<24}  {told}{tried}  {short}{more}")
 
 
 def report(one: Refused, *, as_hex: bool) -> list[str]:

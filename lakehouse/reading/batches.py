@@ -16,7 +16,7 @@ from pyarrow import fs
 
 from lakehouse.audit import commits
 from lakehouse.audit.commits import APPLICATION
-from lakehouse.reading.rows import ask, literal, opened
+from lakehouse.reading.rows import ask, literal, opened, unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -155,6 +155,8 @@ def _logged(log: str, versions: range) -> Iterator[Commit]:
         try:
             with files.open_input_stream(f"{folder}/{version:020d}.json") as stream:
                 text = stream.read().decode()
+            yield commits.read(text, version)
         except FileNotFoundError:
             continue
-        yield commits.read(text, version)
+        except ValueError as error:
+            raise unreadable(f"{log}/{version:020d}.json", error) from error

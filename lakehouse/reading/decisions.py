@@ -85,7 +85,12 @@ class Decision:
 
 def beside(lake: LakeSettings, entity: str) -> DeltaTable | None:
     """Return the table of decisions on the quarantine of *entity*; None before the first one."""
-    return opened(lake, "quarantine", f"{entity}_decisions")
+    return opened(lake, "quarantine", table_of(entity))
+
+
+def table_of(entity: str) -> str:
+    """Return the name, in quarantine, of the table of decisions on *entity*."""
+    return f"{entity}_decisions"
 
 
 def decisions(table: DeltaTable | None, where: str = "TRUE") -> dict[Position, list[Decision]]:

@@ -14,7 +14,7 @@ from lakehouse.reading.positions import Position, among
 from lakehouse.reading.rows import ask, literal, opened, streamed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     import pyarrow as pa
@@ -141,15 +141,15 @@ def stats(at: Desk, wanted: Wanted) -> Stats:
     return Stats(at.entity, sum(said.values()), said, reasons, rules, tuple(days))
 
 
-def export(at: Desk, wanted: Wanted) -> pa.RecordBatchReader | None:
+def export(at: Desk, wanted: Wanted) -> tuple[pa.Schema, Iterator[pa.RecordBatch]] | None:
     """Return the messages that are *wanted*, by position, a batch at a time; None without a table.
 
     Columns: those of the table, then status and attempts.
     """
-    if at.quarantine is None:
+    tables = _tables(at)
+    if not tables:
         return None
-    sql = f"{_hits(at, wanted)} SELECT * FROM hits ORDER BY {PLACE}"  # noqa: S608 - literals
-    return streamed(sql, **_tables(at))
+    return streamed(f"{_hits(at, wanted)} SELECT * FROM hits ORDER BY {PLACE}", **tables)  # noqa: S608 - literals
 
 
 def _told(at: Desk, hits: str, name: str) -> tuple[dict[str, Any], ...]:
@@ -166,11 +166,15 @@ def _told(at: Desk, hits: str, name: str) -> tuple[dict[str, Any], ...]:
 
 
 def _ask(at: Desk, sql: str) -> list[dict[str, Any]]:
-    return ask(sql, **_tables(at)) if at.quarantine is not None else []
+    tables = _tables(at)
+    return ask(sql, **tables) if tables else []
 
 
-def _tables(at: Desk) -> dict[str, DeltaTable | None]:
-    return {"q": at.quarantine, **({"d": at.decided} if at.decided is not None else {})}
+def _tables(at: Desk) -> dict[str, DeltaTable]:
+    """Return the tables by their names in SQL; none of them without a quarantine."""
+    if at.quarantine is None:
+        return {}
+    return {"q": at.quarantine, **({} if at.decided is None else {"d": at.decided})}
 
 
 def _hits(at: Desk, wanted: Wanted) -> str:

@@ -7,29 +7,38 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from deltalake import DeltaTable, QueryBuilder
-from deltalake.exceptions import TableNotFoundError
+from deltalake.exceptions import DeltaError, TableNotFoundError
 
-from lakehouse.errors import TableError
+from lakehouse.errors import TableError, first_line
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from lakehouse.settings import LakeSettings
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def opened(lake: LakeSettings, layer: str, name: str) -> DeltaTable | None:
-    """Return the table *name* of *layer* at its newest version; None where there is none."""
+    """Return the table *name* of *layer* at its newest version; None where there is none.
+
+    Raises:
+        TableError: TABLE_UNREADABLE.
+    """
+    path = f"{lake.location}/{layer}/{name}"
     try:
-        return DeltaTable(f"{lake.location}/{layer}/{name}")
+        return DeltaTable(path)
     except TableNotFoundError:
         return None
+    except (DeltaError, OSError) as error:
+        raise unreadable(path, error) from error
 
 
 def demanded(lake: LakeSettings, layer: str, name: str) -> DeltaTable:
     """Return the table as `opened` does.
 
     Raises:
-        TableError: TABLE_MISSING.
+        TableError: TABLE_MISSING or TABLE_UNREADABLE.
     """
     found = opened(lake, layer, name)
     if found is None:
@@ -44,11 +53,49 @@ def demanded(lake: LakeSettings, layer: str, name: str) -> DeltaTable:
 
 
 def ask(sql: str, **tables: DeltaTable | None) -> list[dict[str, Any]]:
-    """Return the rows that *sql* selects from *tables*; none where one of them does not exist."""
-    return listed(streamed(sql, **tables).read_all())
+    """Return the rows that *sql* selects from *tables*; none where one of them does not exist.
+
+    Raises:
+        TableError: TABLE_UNREADABLE.
+    """
+    there = {name: table for name, table in tables.items() if table is not None}
+    if len(there) < len(tables):
+        return []
+    _, batches = streamed(sql, **there)
+    return [row for batch in batches for row in listed(batch)]
 
 
-def listed(rows: pa.Table | pa.RecordBatch) -> list[dict[str, Any]]:
+def streamed(sql: str, **tables: DeltaTable) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+    """Return the rows that *sql* selects from *tables*, in Arrow and a batch at a time.
+
+    Raises:
+        TableError: TABLE_UNREADABLE, here or while the batches are read.
+    """
+    paths = ", ".join(table.table_uri for table in tables.values())
+    engine = QueryBuilder()
+    for name, table in tables.items():
+        engine.register(name, table)
+    try:
+        # Not `pa.table`, which imports pandas to see whether it was given a frame of it.
+        reader = pa.RecordBatchReader.from_stream(engine.execute(sql))
+    except (DeltaError, OSError) as error:
+        raise unreadable(paths, error) from error
+    return reader.schema, _each(reader, paths)
+
+
+def _each(reader: pa.RecordBatchReader, paths: str) -> Iterator[pa.RecordBatch]:
+    try:
+        yield from reader
+    except (pa.ArrowException, OSError) as error:
+        raise unreadable(paths, error) from error
+
+
+def unreadable(path: str, error: Exception) -> TableError:
+    """Return the error that says why the table or file at *path* cannot be read."""
+    return TableError("TABLE_UNREADABLE", table=path, reason=first_line(error))
+
+
+def listed(rows: pa.RecordBatch) -> list[dict[str, Any]]:
     """Return *rows* as dictionaries; times are in UTC.
 
     As `to_pylist` would, which imports pandas for the first time that it meets: a third of a
@@ -64,18 +111,7 @@ def listed(rows: pa.Table | pa.RecordBatch) -> list[dict[str, Any]]:
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
-def streamed(sql: str, **tables: DeltaTable | None) -> pa.RecordBatchReader:
-    """Return what `ask` does, in Arrow and a batch at a time."""
-    engine = QueryBuilder()
-    for name, table in tables.items():
-        if table is None:
-            return pa.RecordBatchReader.from_batches(pa.schema([]), [])
-        engine.register(name, table)
-    # Not `pa.table`, which imports pandas to see whether it was given a frame of it.
-    return pa.RecordBatchReader.from_stream(engine.execute(sql))
-
-
-def micros(times: pa.ChunkedArray | pa.Array) -> list[int | None]:
+def micros(times: pa.Array) -> list[int | None]:
     """Return *times* as microseconds since 1970."""
     found: list[int | None] = times.cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_pylist()
     return found

@@ -92,7 +92,7 @@ def beaten(one: Trace, turns: Sequence[Turn]) -> Beaten | None:
 def _turn(seen: Seen, batch: Batch, places: set[Position]) -> Turn:
     try:
         rows = _made(seen, batch, {at.offset for at in places})
-    except FileNotFoundError:
+    except (OSError, ValueError):  # gone, or damaged: what Arrow raises is a ValueError
         return Turn(batch, known=False)
     made = [at for at in (Position.of(row, "_") for row in rows) if at in places]
     return Turn(batch, made[0] if made else None)

@@ -218,6 +218,19 @@ def test_without_bronze_the_table_is_missing(
     assert (error.code, error.exit_code) == ("TABLE_MISSING", 4)
 
 
+@pytest.mark.parametrize("damaged", ["*.parquet", "_delta_log/*.json"])
+def test_a_table_that_cannot_be_read_is_an_error_and_no_trace(lake: Planted, damaged: str) -> None:
+    lake.batch(match("a", 0, 1))
+    for file in (lake.root / "bronze" / "matches").glob(damaged):
+        file.write_text("junk")
+
+    error = invoke(f"{TOPIC}:0:0").exception
+
+    assert isinstance(error, LakehouseError)
+    assert (error.code, error.exit_code) == ("TABLE_UNREADABLE", 4)
+    assert "bronze/matches" in error.message.what
+
+
 def test_before_silver_has_begun_every_message_is_unread(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
