@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.cli.messages import decided, message_facts, reason, stamp, started
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from lakehouse.reading.batches import Batch
     from lakehouse.reading.story import Story, Told
     from lakehouse.reading.succession import Beaten
-    from lakehouse.reading.trace import Absent, Row
+    from lakehouse.reading.trace import Absent, Row, Trace
 
 FATES = {
     "current": "is the row of its key in silver",
@@ -65,7 +66,7 @@ def trace_lines(one: Told, *, several: bool = False, alone: bool = False) -> lis
         f"  bronze     {_batch(found.landed)}, Kafka's time {stamp(row['timestamp'])}",
         f"  value      {started(row)}",
         f"  silver     {_batch(found.taken) if found.taken else 'no commit holds it'}",
-        *_verdict(found.refused, taken=found.taken is not None),
+        *_verdict(found),
     ]
     if key:
         lines.append(f"  key        {key}")
@@ -77,14 +78,15 @@ def trace_lines(one: Told, *, several: bool = False, alone: bool = False) -> lis
     ]
     lines += [f"  decision   {decided(said)}" for said in found.decisions]
     if one.later is None and alone:
-        words = " ".join(map(str, (found.key or {}).values()))
+        words = shlex.join(map(str, (found.key or {}).values()))
         lines.append(f"  more       `lakehouse trace {found.entity} {words}` shows the whole key")
     return [escaped(line) for line in lines]
 
 
-def _verdict(refused: dict[str, Any] | None, *, taken: bool) -> list[str]:
+def _verdict(found: Trace) -> list[str]:
+    refused = found.refused
     if refused is None:
-        return ["  verdict    valid"] if taken else []
+        return ["  verdict    valid"] if found.fate in {"current", "superseded"} else []
     at = stamp(refused["_quarantined_at"])
     under = f"batch {refused['_batch_id']}, rules {refused['_rules']}"
     told = [f"             {reason(one)}" for one in refused["reasons"]]
