@@ -1,4 +1,7 @@
-"""A million messages and ten thousand versions: answers come in time, and start no Java."""
+"""A million messages and ten thousand versions: answers are right, and start no Java.
+
+How long they take is measured by `make bench`.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,11 +19,6 @@ from tests.large import BATCH, KEYS, MESSAGES, position, taken_in
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-# What was asked for; the first for a position and a list, the second for a key.
-QUICK, BY_KEY = 1.5, 5.0
-# Other processes of the machine may take the time of one try, not of all of them.
-TRIES = 3
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +38,8 @@ def trap(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def answered(lake: Path, trap: Path, seconds: float, *arguments: str) -> dict[str, Any]:
-    """Return what a command says, which it does within *seconds* and without Java."""
+def answered(lake: Path, trap: Path, *arguments: str) -> dict[str, Any]:
+    """Return what a command says, which it does without Java."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith("LAKEHOUSE_")}
     own = {
         "LAKEHOUSE__LAKE__ROOT": str(lake),
@@ -50,17 +47,10 @@ def answered(lake: Path, trap: Path, seconds: float, *arguments: str) -> dict[st
         "PATH": f"{trap / 'bin'}:{os.environ['PATH']}",
     }
     command = [sys.executable, "-m", "lakehouse", "--conf", str(CONF), *arguments, "--json"]
-    took = []
-    for _ in range(TRIES):
-        began = time.monotonic()
-        done = subprocess.run(
-            command, cwd=ROOT, env={**clean, **own}, capture_output=True, text=True, check=False
-        )
-        took.append(time.monotonic() - began)
-        assert done.returncode == 0, done.stderr
-        if took[-1] < seconds:
-            break
-    assert min(took) < seconds, took
+    done = subprocess.run(
+        command, cwd=ROOT, env={**clean, **own}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
     assert not (trap / "started").exists()
     found: dict[str, Any] = json.loads(done.stdout)
     return found
@@ -74,14 +64,14 @@ def test_the_trap_would_tell(trap: Path) -> None:
 def test_the_lake_is_as_large_as_it_says(lake: Path, trap: Path) -> None:
     assert MESSAGES > 1_000_000
     assert large.HEAD > 10_000
-    newest = answered(lake, trap, QUICK, "trace", position(MESSAGES - 1))["traces"][0]
+    newest = answered(lake, trap, "trace", position(MESSAGES - 1))["traces"][0]
     assert newest["silver"]["version"] == newest["bronze"]["version"] == large.HEAD
 
 
 # A first message of all, one in the middle, and one whose commit is only in the log.
 @pytest.mark.parametrize("number", [5, 500_012, MESSAGES - 3])
-def test_a_position_is_traced_in_time(lake: Path, trap: Path, number: int) -> None:
-    (one,) = answered(lake, trap, QUICK, "trace", position(number))["traces"]
+def test_a_position_is_traced(lake: Path, trap: Path, number: int) -> None:
+    (one,) = answered(lake, trap, "trace", position(number))["traces"]
 
     last = max(n for n in range(number, MESSAGES, KEYS) if n % BATCH not in large.REFUSED)
     assert one["fate"] == ("current" if number == last else "superseded")
@@ -91,20 +81,20 @@ def test_a_position_is_traced_in_time(lake: Path, trap: Path, number: int) -> No
     assert one["row"]["batch"]["version"] == taken_in(last)
 
 
-def test_a_refused_position_is_traced_in_time(lake: Path, trap: Path) -> None:
-    (one,) = answered(lake, trap, QUICK, "trace", position(600 * BATCH + 7))["traces"]
+def test_a_refused_position_is_traced(lake: Path, trap: Path) -> None:
+    (one,) = answered(lake, trap, "trace", position(600 * BATCH + 7))["traces"]
 
     assert (one["fate"], one["silver"]["version"]) == ("quarantined", taken_in(600 * BATCH))
 
 
-def test_a_position_that_is_not_there_is_answered_in_time(lake: Path, trap: Path) -> None:
-    (one,) = answered(lake, trap, QUICK, "trace", position(MESSAGES))["absent"]
+def test_a_position_that_is_not_there_is_answered(lake: Path, trap: Path) -> None:
+    (one,) = answered(lake, trap, "trace", position(MESSAGES))["absent"]
 
     assert (one["why"], one["newest"]) == ("after", MESSAGES // large.PARTITIONS - 1)
 
 
-def test_a_key_is_traced_in_time(lake: Path, trap: Path) -> None:
-    found = answered(lake, trap, BY_KEY, "trace", "matches", "m12")
+def test_a_key_is_traced(lake: Path, trap: Path) -> None:
+    found = answered(lake, trap, "trace", "matches", "m12")
 
     numbers = list(range(12, MESSAGES, KEYS))
     assert found["messages"] == len(numbers)
@@ -117,8 +107,8 @@ def test_a_key_is_traced_in_time(lake: Path, trap: Path) -> None:
     [[], ["--reason", "wrong_type", "--status", "open", "--page", "3"]],
     ids=["all", "some"],
 )
-def test_refused_messages_are_listed_in_time(lake: Path, trap: Path, filters: list[str]) -> None:
-    found = answered(lake, trap, QUICK, "quarantine", "ls", *filters)
+def test_refused_messages_are_listed(lake: Path, trap: Path, filters: list[str]) -> None:
+    found = answered(lake, trap, "quarantine", "ls", *filters)
 
     assert found["total"] == MESSAGES // BATCH * len(large.REFUSED)
     assert len(found["messages"]) == 20
