@@ -25,6 +25,7 @@ from benchmarks import (
     merges,
     messages,
     plots,
+    reading,
     sizes,
     small_batches,
     starts,
@@ -39,10 +40,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 RESULTS = ROOT / "benchmarks" / "results"
-SCENARIOS = ("drain", "small", "merge", "expectations", "growth", "start", "latency")
+SCENARIOS = ("drain", "small", "merge", "expectations", "growth", "start", "latency", "reading")
 FULL = ("sizes", "memory", "ablations")
 # A driver of its own, or none: the others share those of JVMS.
-ALONE = {"start", "latency", "memory", "ablations"}
+ALONE = {"start", "latency", "reading", "memory", "ablations"}
 JVMS = (
     Jvm("ours"),
     Jvm("stock", stock=True),
@@ -91,6 +92,8 @@ def main(*, full: bool, only: tuple[str, ...], repeats: int) -> None:
             rates = (1_000, 5_000, 20_000) if full else (5_000,)
             seconds = 60 if full else 20
             _timed("latency", lambda: latency.measure(place, report, rates=rates, seconds=seconds))
+        if "reading" in wanted:
+            _timed("reading", lambda: reading.measure(root / "large", report))
         _alone(place, root, report, wanted=wanted)
     document, text = told(report, full=full)
     click.echo(text)
