@@ -7,8 +7,6 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pyspark.sql import functions as F
-
 from lakehouse import __version__
 
 if TYPE_CHECKING:
@@ -173,7 +171,7 @@ def records(spark: SparkSession, table: Table) -> list[tuple[int, dict[str, Any]
 
     Reaches back as far as the table's own log does.
     """
-    history = table.delta(spark).history().where(F.col("userMetadata").isNotNull())
+    history = table.delta(spark).history().where("userMetadata IS NOT NULL")
     rows = history.select("version", "userMetadata").orderBy("version").collect()
     return [(int(row["version"]), json.loads(row["userMetadata"])) for row in rows]
 
