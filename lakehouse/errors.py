@@ -79,6 +79,17 @@ class ConfigError(LakehouseError):
             "the folders under {folder} are the entities: {known}",
             "correct --entity, or add the folder",
         ),
+        "UNKNOWN_TABLE": Message(
+            "there is no table '{name}'",
+            "tables are named LAYER.ENTITY, such as silver.matches; {nearest}",
+            "correct the name",
+        ),
+        "BAD_TIME": Message(
+            "'{text}' is not a time",
+            "times are written as 2026-01-31, 2026-01-31 10:00 or 2026-01-31T10:00:00.000+01:00; "
+            "without a zone they are UTC",
+            "correct it",
+        ),
         "BAD_SUITE": Message(
             "{file} is not a suite of expectations",
             "{reason}",
@@ -182,8 +193,13 @@ class TableError(LakehouseError):
         ),
         "VERSION_GONE": Message(
             "{table} has no version {version} that can be read",
-            "versions {oldest} to {newest} can; older ones went with lake.time_travel",
-            "name one of those",
+            "versions {oldest} ({since}) to {newest} can: {reason}",
+            "name one of those; `lakehouse history {table}` lists them",
+        ),
+        "TABLE_UNREADABLE": Message(
+            "version {version} of {table} cannot be read",
+            "{reason}",
+            "ask again; if it stays so, files of the table were removed or damaged by hand",
         ),
         "ENTITY_CONFLICT": Message(
             "{key} of entity '{entity}' changed from {before} to {now}",

@@ -16,6 +16,8 @@ from lakehouse.errors import LakehouseError
 
 COMMANDS = {
     "start": "Start the bronze and silver streams.",
+    "history": "Show the versions of a table, and until when each can be read.",
+    "schema": "Show the columns of a table.",
     "audit": "Show what each commit said, and prove that the tables hold it.",
     "validate": "Check a version of a silver table against its suite of expectations.",
     "resume": "Let a silver stream go on whose circuit breaker has tripped.",
