@@ -90,6 +90,12 @@ class ConfigError(LakehouseError):
             "without a zone they are UTC",
             "correct it",
         ),
+        "BAD_QUERY": Message(
+            "the query cannot be answered",
+            "{reason}",
+            "correct it: one SELECT over tables such as silver.matches, whose columns "
+            "`lakehouse schema TABLE` shows",
+        ),
         "BAD_SUITE": Message(
             "{file} is not a suite of expectations",
             "{reason}",
@@ -287,6 +293,11 @@ class MachineError(LakehouseError):
             "the owner of {stream} did not {verb} it",
             "{why}",
             "ask again with the version of lakehouse that runs the stream",
+        ),
+        "QUERY_STOPPED": Message(
+            "the query was stopped",
+            "{reason}",
+            "ask for less, such as fewer columns or a WHERE; or allow more time with --timeout",
         ),
         "BROKER_RUNNING": Message(
             "a broker is already running: pid {pid} at {bootstrap}",

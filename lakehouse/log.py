@@ -13,9 +13,10 @@ import structlog
 if TYPE_CHECKING:
     from structlog.typing import EventDict, WrappedLogger
 
-# Control characters, and those that end a line or turn its direction round.
+# Control characters, and those that end a line or have a say in its direction.
+DIRECTIONS = (0x061C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))
 ESCAPED = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} | {
-    code: f"\\u{code:04x}" for code in (*range(0x2028, 0x202F), *range(0x2066, 0x206A))
+    code: f"\\u{code:04x}" for code in DIRECTIONS
 }
 
 

@@ -16,6 +16,7 @@ from lakehouse.errors import LakehouseError
 
 COMMANDS = {
     "start": "Start the bronze and silver streams.",
+    "query": "Answer SQL over the tables, now or as they were.",
     "history": "Show the versions of a table, and until when each can be read.",
     "schema": "Show the columns of a table.",
     "audit": "Show what each commit said, and prove that the tables hold it.",

@@ -8,15 +8,15 @@ import click
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
 
     from lakehouse.reading.tables import Catalog
+    from lakehouse.reading.versions import AsOf
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
 
 def version_options(command: F) -> F:
-    """Give *command* `--version` and `--at`; `moment` sees to it that one at most is taken."""
+    """Give *command* `--version` and `--at`; `as_of` reads them."""
     command = click.option(
         "--at",
         metavar="TIME",
@@ -25,13 +25,13 @@ def version_options(command: F) -> F:
     return click.option("--version", type=click.IntRange(0), help="This version.")(command)
 
 
-def moment(version: int | None, at: str | None) -> datetime | None:
-    """Return the time that `--at` means, or None; a *version* beside it is a usage error."""
+def as_of(version: int | None, at: str | None) -> AsOf:
+    """Return what `--version` or `--at` means; both are a usage error."""
     from lakehouse.reading import versions
 
     if at is not None and version is not None:
         raise click.UsageError("name a --version or a time, not both")
-    return None if at is None else versions.at(at)
+    return version if at is None else versions.at(at)
 
 
 def catalog(ctx: click.Context) -> Catalog:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lakehouse.cli.options import catalog, moment, version_options
+from lakehouse.cli.options import as_of, catalog, version_options
 from lakehouse.cli.output import json_option, show
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def schema(
     from lakehouse.reading import versions
     from lakehouse.reading.schema import schema as read
 
-    found = read(catalog(ctx).table(table), version, moment(version, at))
+    found = read(catalog(ctx).table(table), as_of(version, at))
     facts = {**vars(found), "at": versions.stamp(found.at)}
     facts["columns"] = [vars(one) for one in found.columns]
     wide = max((len(one.name) for one in found.columns), default=0)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from lakehouse.reading.tables import Table
+    from lakehouse.reading.versions import AsOf
 
 # Where Delta's word for a type is not that of a schema.ddl.
 DDL = {"integer": "INT", "long": "BIGINT", "short": "SMALLINT", "byte": "TINYINT"}
@@ -39,14 +40,14 @@ class Schema:
     columns: tuple[Column, ...]
 
 
-def schema(table: Table, version: int | None = None, at: datetime | None = None) -> Schema:
-    """Return the columns of *table*: now, in a *version*, or as it was *at* a time.
+def schema(table: Table, as_of: AsOf = None) -> Schema:
+    """Return the columns of *table*, now or as of a version or a time.
 
     Raises:
         TableError: TABLE_MISSING or VERSION_GONE.
     """
     log = versions.log(table)
-    wanted = versions.chosen(log, version, at)
+    wanted = versions.chosen(log, as_of)
     opened = versions.opened(log, wanted)
     fields = json.loads(opened.schema().to_json())["fields"]
     metadata = opened.metadata()

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lakehouse.settings import Config
 
 STREAMED = ("bronze", "silver", "quarantine")
+LAYERS = (*STREAMED, "audit")
 # A name becomes a path, so it holds nothing that leads out of the lake.
 NAME = re.compile(
     rf"(?:audit\.)?(?:{'|'.join(STREAMED)})\.[a-z][a-z0-9_]*|audit\.silver\.[a-z][a-z0-9_]*\.validations"

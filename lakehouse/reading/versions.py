@@ -14,7 +14,7 @@ from bisect import bisect_right
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import unquote
 
 from lakehouse.audit import commits
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from lakehouse.reading.tables import Table
 
+# A version by its number, or the one of a time; None is the newest.
+AsOf: TypeAlias = int | datetime | None
 # A whole checkpoint, or one part of how many.
 CHECKPOINT = re.compile(r"(\d{20})\.checkpoint(?:\.(\d{10})\.(\d{10})|\.[0-9a-f-]{36})?\.\w+")
 NEVER = "no newer one has been written yet"
@@ -106,21 +108,21 @@ def at(text: str | datetime) -> datetime:
         raise ConfigError("BAD_TIME", text=text) from error
 
 
-def chosen(found: Log, version: int | None = None, when: datetime | None = None) -> int:
+def chosen(found: Log, as_of: AsOf = None) -> int:
     """Return the version that is meant: that number, the one of that time, or the newest.
 
     Raises:
         TableError: VERSION_GONE, naming the oldest and the newest that can be read, and why.
     """
-    if when is not None:
-        return _at(found, when)
-    if version is None:
+    if as_of is None:
         return found.newest
-    if version > found.newest:
-        raise gone(found, version, NEVER)
-    if version < found.oldest:
-        raise gone(found, version, CLEANED if version >= 0 else "the first version is 0")
-    return version
+    if isinstance(as_of, datetime):
+        return _at(found, as_of)
+    if as_of > found.newest:
+        raise gone(found, as_of, NEVER)
+    if as_of < found.oldest:
+        raise gone(found, as_of, CLEANED if as_of >= 0 else "the first version is 0")
+    return as_of
 
 
 def opened(found: Log, version: int) -> DeltaTable:
@@ -140,10 +142,25 @@ def opened(found: Log, version: int) -> DeltaTable:
         now = log(found.table)  # Delta may have cleaned up after the log was listed
         chosen(now, version)
         raise unreadable(found.table, version, error) from error
-    if version < found.newest and (lost := _lost(found, there)):
-        oldest = vacuumed(found, found.newest, version) or found.newest
-        raise gone(found, version, f"{VACUUMED}, such as {lost}", oldest)
+    if version < found.newest:
+        look_for_files(found, version, there)
     return there
+
+
+def look_for_files(found: Log, version: int, there: DeltaTable) -> None:
+    """Prove that each data file of *version*, which is opened, is there.
+
+    Raises:
+        TableError: VERSION_GONE where a vacuum took one, TABLE_UNREADABLE where somebody else did.
+    """
+    paths = there.get_add_actions().column("path").to_pylist()
+    lost = files.absent(found.table.path, map(unquote, paths))
+    if not lost:
+        return
+    oldest = vacuumed(found, found.newest, version)
+    if oldest is None:
+        raise unreadable(found.table, version, FileNotFoundError(f"{lost[0]} is not there"))
+    raise gone(found, version, f"{VACUUMED}, such as {lost[0]}", oldest)
 
 
 def vacuumed(found: Log, newest: int, oldest: int) -> int | None:
@@ -200,11 +217,6 @@ def _at(found: Log, when: datetime) -> int:
         why = CLEANED if found.oldest else "the table was made later"
         raise gone(found, wanted, why)
     return span[index - 1]
-
-
-def _lost(found: Log, there: DeltaTable) -> str | None:
-    paths = there.get_add_actions().column("path").to_pylist()
-    return next(iter(files.absent(found.table.path, map(unquote, paths))), None)
 
 
 def _checkpoints(names: list[str]) -> list[int]:

@@ -116,6 +116,13 @@ def test_an_interval_of_delta_is_a_time(text: str, seconds: float) -> None:
     assert kept.total_seconds() == seconds
 
 
+def test_the_shorter_retention_counts() -> None:
+    kept = reading._retention({"delta.deletedFileRetentionDuration": "interval 2 days"})
+
+    assert kept is not None
+    assert kept.days == 2
+
+
 def test_an_interval_that_is_not_understood_promises_nothing() -> None:
     assert reading._retention({"delta.logRetentionDuration": "interval 1 month"}) is None
 

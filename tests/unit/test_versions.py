@@ -25,10 +25,10 @@ def silver(tmp_path: Path) -> Table:
     return Table("silver.matches", str(lakes.silver(tmp_path)))
 
 
-def gone(table: Table, version: int | None = None, when: datetime | None = None) -> TableError:
+def gone(table: Table, as_of: int | datetime) -> TableError:
     log = versions.log(table)
     with pytest.raises(TableError) as found:
-        versions.opened(log, versions.chosen(log, version, when))
+        versions.opened(log, versions.chosen(log, as_of))
     assert found.value.code == "VERSION_GONE"
     return found.value
 
@@ -50,7 +50,7 @@ def gone(table: Table, version: int | None = None, when: datetime | None = None)
 def test_a_time_means_the_newest_version_committed_by_then(
     silver: Table, after: timedelta, version: int
 ) -> None:
-    assert versions.chosen(versions.log(silver), when=FIRST + after) == version
+    assert versions.chosen(versions.log(silver), FIRST + after) == version
 
 
 def test_without_a_wish_the_newest_is_meant(silver: Table) -> None:
@@ -110,16 +110,16 @@ def test_a_version_that_never_was_names_those_that_are(
     ],
 )
 def test_a_time_without_a_version_says_why(silver: Table, when: datetime, why: str) -> None:
-    assert gone(silver, when=when).params["reason"] == why
+    assert gone(silver, when).params["reason"] == why
 
 
-@pytest.mark.parametrize(("version", "when"), [(1, None), (None, FIRST + STEP)])
+@pytest.mark.parametrize("as_of", [1, FIRST + STEP])
 def test_what_went_with_the_log_says_so(
-    silver: Table, tmp_path: Path, version: int | None, when: datetime | None
+    silver: Table, tmp_path: Path, as_of: int | datetime
 ) -> None:
     lakes.clean_up(tmp_path / "silver" / "matches", before=2)
 
-    error = gone(silver, version, when)
+    error = gone(silver, as_of)
 
     assert (error.params["oldest"], error.params["newest"]) == (2, 4)
     assert error.params["since"] == "2020-01-31T10:20:00.000Z"
@@ -156,6 +156,15 @@ def test_what_a_vacuum_took_says_so_and_names_the_oldest_with_all_its_files(
         assert versions.opened(log, version).to_pyarrow_table().num_rows == rows
 
 
+def test_the_last_commit_whose_files_a_vacuum_took_begins_what_can_be_read(
+    silver: Table, tmp_path: Path
+) -> None:
+    lakes.vacuum(tmp_path / "silver" / "matches", upto=3)
+
+    assert gone(silver, 1).params["oldest"] == gone(silver, 2).params["oldest"] == 3
+    assert versions.opened(versions.log(silver), 3).to_pyarrow_table().num_rows == 3
+
+
 def test_where_no_table_is_it_is_missing(tmp_path: Path) -> None:
     with pytest.raises(TableError) as found:
         versions.log(lakes.catalog(tmp_path).table("silver.matches"))
@@ -171,7 +180,7 @@ def test_a_log_that_is_cleaned_up_between_two_looks_is_no_traceback(
     lakes.clean_up(tmp_path / "silver" / "matches", before=2)
 
     with pytest.raises(TableError) as found:
-        versions.chosen(log, when=FIRST + STEP)
+        versions.chosen(log, FIRST + STEP)
     assert found.value.code == "TABLE_UNREADABLE"
     with pytest.raises(TableError) as found:
         versions.opened(log, 1)
