@@ -18,6 +18,7 @@ COMMANDS = {
     "start": "Start the bronze and silver streams.",
     "query": "Answer SQL over the tables, now or as they were.",
     "history": "Show the versions of a table, and until when each can be read.",
+    "diff": "Show which rows differ between two versions of a table.",
     "schema": "Show the columns of a table.",
     "audit": "Show what each commit said, and prove that the tables hold it.",
     "validate": "Check a version of a silver table against its suite of expectations.",

@@ -9,6 +9,7 @@ import json
 import math
 import shutil
 import sys
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from pathlib import Path
@@ -72,8 +73,7 @@ def put(rows: pa.Table, form: str, output: Path | None, facts: dict[str, Any]) -
     if output is None:
         click.echo(_shown(rows, form, facts), nl=form != "csv")
         return
-    scratch = output.with_name(f".{output.name}.part")
-    try:
+    with _replaced(output) as scratch:
         if form == "parquet":
             from pyarrow import parquet
 
@@ -81,6 +81,23 @@ def put(rows: pa.Table, form: str, output: Path | None, facts: dict[str, Any]) -
         else:
             with scratch.open("w", encoding="utf-8", newline="") as file:
                 _write(rows, form, file, facts)
+
+
+def write(shown: str, output: Path | None) -> None:
+    """Print a text, or have the file *output* hold it."""
+    if output is None:
+        click.echo(shown)
+        return
+    with _replaced(output) as scratch:
+        scratch.write_text(shown + "\n", encoding="utf-8")
+
+
+@contextmanager
+def _replaced(output: Path) -> Iterator[Path]:
+    """Yield a file beside *output* that takes its place at the end of the block."""
+    scratch = output.with_name(f".{output.name}.part")
+    try:
+        yield scratch
         scratch.replace(output)
     except OSError as error:
         raise click.BadParameter(str(error), param_hint="--output") from error

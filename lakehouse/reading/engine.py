@@ -80,7 +80,30 @@ def limited(engine: duckdb.DuckDBPyConnection, seconds: float | None) -> Iterato
         clock.cancel()
 
 
+@contextmanager
+def over(**datasets: Dataset) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Yield an engine in which each of the *datasets* is a table of its name; closed at the end.
+
+    Raises:
+        ConfigError, MachineError: as `limited`.
+    """
+    engine = connect()
+    try:
+        for name, one in datasets.items():
+            engine.register(name, one)
+        lock(engine)
+        with limited(engine, None):
+            yield engine
+    finally:
+        engine.close()
+
+
 def told(error: Exception) -> str:
     """Return what DuckDB says of an *error*, without the place in the statement that it draws."""
     said = str(error).partition("\nLINE ")[0].split("\n")
     return " ".join(line.strip() for line in said if line.strip())[:500]
+
+
+def quoted(name: str) -> str:
+    """Return *name* as an SQL identifier, whatever characters it holds."""
+    return '"' + name.replace('"', '""') + '"'

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -134,10 +133,7 @@ def _tables(node: Any) -> Iterator[tuple[str, ...]]:
 def _source(catalog: Catalog, parts: tuple[str, ...], as_of: AsOf) -> Source:
     name, _, wish = ".".join(parts).partition("@")
     log = versions.log(catalog.table(name.lower()))
-    if wish:
-        number = re.fullmatch(r"v(\d+)", wish)
-        as_of = int(number[1]) if number else versions.at(wish)
-    version = versions.chosen(log, as_of)
+    version = versions.chosen(log, versions.named(wish) if wish else as_of)
     return Source(parts, log, version, versions.opened(log, version))
 
 
@@ -148,7 +144,7 @@ def _bind(connection: duckdb.DuckDBPyConnection, sources: list[Source]) -> None:
         connection.execute(f"CREATE SCHEMA {layer}; CREATE SCHEMA audit.{layer}")
     for number, source in enumerate(sources):
         connection.register(f"_{number}", engine.dataset(source.log.table, source.opened))
-        view = ".".join(_quoted(part) for part in source.parts)
+        view = ".".join(engine.quoted(part) for part in source.parts)
         connection.execute(f"CREATE VIEW {view} AS FROM temp.main._{number}")
 
 
@@ -156,7 +152,3 @@ def _rows(connection: duckdb.DuckDBPyConnection, sql: str, limit: int | None) ->
     # So that each column has a name of its own: two of one name become `a` and `a_1`.
     relation = connection.sql(sql).select("*")
     return (relation if limit is None else relation.limit(limit + 1)).to_arrow_table()
-
-
-def _quoted(part: str) -> str:
-    return '"' + part.replace('"', '""') + '"'

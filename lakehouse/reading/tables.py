@@ -48,8 +48,9 @@ class Table:
         Of silver those of the entity that it was built for, as its property says; of bronze and
         quarantine the position in Kafka; of a trail the version.
         """
-        if said := properties.get("lakehouse.entity"):
-            return tuple(json.loads(said)["keys"])
+        if self.layer == "silver":
+            said = json.loads(properties.get("lakehouse.entity") or "{}")
+            return tuple(said.get("keys", ()))
         known = POSITION if self.layer != "audit" else ("version", "at", "rule")
         there = tuple(name for name in known if name in columns)
         return there if self.layer == "audit" or there == known else ()

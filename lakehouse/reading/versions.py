@@ -108,6 +108,16 @@ def at(text: str | datetime) -> datetime:
         raise ConfigError("BAD_TIME", text=text) from error
 
 
+def named(text: str) -> AsOf:
+    """Return the version or the time that *text* names: `3`, `v3`, or what `at` reads.
+
+    Raises:
+        ConfigError: BAD_TIME.
+    """
+    number = re.fullmatch(r"v?(\d+)", text)
+    return int(number[1]) if number else at(text)
+
+
 def chosen(found: Log, as_of: AsOf = None) -> int:
     """Return the version that is meant: that number, the one of that time, or the newest.
 
