@@ -16,6 +16,7 @@ from lakehouse.errors import LakehouseError
 
 COMMANDS = {
     "start": "Start the bronze and silver streams.",
+    "status": "Show how the streams are doing, and what is in quarantine.",
     "query": "Answer SQL over the tables, now or as they were.",
     "history": "Show the versions of a table, and until when each can be read.",
     "diff": "Show which rows differ between two versions of a table.",
