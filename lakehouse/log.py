@@ -8,9 +8,8 @@ import math
 import sys
 from typing import TYPE_CHECKING, Any
 
-import structlog
-
 if TYPE_CHECKING:
+    import structlog
     from structlog.typing import EventDict, WrappedLogger
 
 # Control characters, and those that end a line or have a say in its direction.
@@ -26,6 +25,8 @@ def set_up(*, level: str, style: str) -> None:
     Text: `2026-01-31 10:00:10 | silver.matches | INFO | Batch 15 merged | batch_id=15 | ...`, in
     UTC. Whatever a message may hold, it stays one line and cannot drive a terminal.
     """
+    import structlog
+
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -63,6 +64,8 @@ def set_up(*, level: str, style: str) -> None:
 
 def get(name: str) -> structlog.stdlib.BoundLogger:
     """Return the logger of *name*: a stream's, such as `silver.matches`, or a module's."""
+    import structlog  # here, as in set_up: who only reads tables logs nothing, and need not wait
+
     logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
     return logger
 
