@@ -294,6 +294,11 @@ class MachineError(LakehouseError):
             "{why}",
             "ask again with the version of lakehouse that runs the stream",
         ),
+        "PACKAGE_MISSING": Message(
+            "{package} is not installed here",
+            "{reason}",
+            "install it, or all that notebooks use: pip install 'lakehouse[notebooks]'",
+        ),
         "QUERY_STOPPED": Message(
             "the query was stopped",
             "{reason}",

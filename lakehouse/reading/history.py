@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lakehouse.audit.commits import Commit
 from lakehouse.reading import versions
 from lakehouse.reading.files import is_local
+from lakehouse.reading.rows import Rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +25,11 @@ RETENTION = {
 }
 
 
+COUNTS = ("read", "valid", "quarantined")
+COLUMNS = (
+    *("version", "at", "operation", "batch_id", "rows_added", *COUNTS),
+    *("rules", "code", "readable", "gone", "until", "record"),
+)
 # Commits that are searched for the last vacuum: a quarter of a second in a folder.
 DEEP = 10_000
 
@@ -117,3 +123,36 @@ def _retention(properties: Mapping[str, str | None]) -> timedelta | None:
 def _interval(text: str) -> timedelta | None:
     found = re.fullmatch(r"(?:interval )?(\d+) (week|day|hour|minute|second|millisecond)s?", text)
     return found and timedelta(**{f"{found[2]}s": int(found[1])})
+
+
+def rows(found: History) -> Rows:
+    """Return the page as rows, one for each commit, for those who count or draw them.
+
+    `read`, `valid` and `quarantined` are messages, NULL where the commit has no record of them;
+    `record` is the commit's own, as JSON; `until` and `gone` are as in `Version`.
+    """
+    import pyarrow as pa
+
+    text, number, time = pa.string(), pa.int64(), pa.timestamp("us", "UTC")
+    kinds = dict.fromkeys(("version", "batch_id", "rows_added", *COUNTS), number)
+    kinds |= {"at": time, "until": time, "readable": pa.bool_()}
+    schema = pa.schema([(name, kinds.get(name, text)) for name in COLUMNS])
+    return Rows(pa.Table.from_pylist([_row(one) for one in found.versions], schema))
+
+
+def _row(one: Version) -> dict[str, Any]:
+    said, commit = one.commit.facts, one.commit
+    return {
+        "version": commit.version,
+        "at": commit.committed_at,
+        "operation": commit.operation,
+        "batch_id": commit.batch_id,
+        "rows_added": commit.rows_added,
+        **{name: (said.get("rows") or {}).get(name) for name in COUNTS},
+        "rules": said.get("rules"),
+        "code": said.get("code"),
+        "readable": one.gone is None,
+        "gone": one.gone,
+        "until": one.until,
+        "record": commit.record,
+    }
