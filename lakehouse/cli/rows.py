@@ -117,22 +117,13 @@ def plain(value: Any) -> Any:
         return [plain(one) for one in value]
     if isinstance(value, (bytes, bytearray)):
         return base64.b64encode(value).decode()
-    if isinstance(value, datetime):
-        return (
-            value.astimezone(UTC).isoformat().replace("+00:00", "Z")
-            if value.tzinfo
-            else value.isoformat()
-        )
-    if isinstance(value, (date, time)):
+    if isinstance(value, datetime) and value.tzinfo:
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    if isinstance(value, (date, time)):  # a datetime is a date
         return value.isoformat()
     if isinstance(value, Decimal):
-        return (
-            int(value)
-            if value.is_finite()
-            and value == value.to_integral_value()
-            and value.as_tuple().exponent == 0
-            else str(value)
-        )
+        whole = value.is_finite() and value.as_tuple().exponent == 0
+        return int(value) if whole else str(value)
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return value if value is None or isinstance(value, (str, int, float, bool)) else str(value)
