@@ -187,6 +187,11 @@ class TableError(LakehouseError):
             "{reason}",
             "{cure}",
         ),
+        "TABLE_UNREADABLE": Message(
+            "{table} cannot be read",
+            "{reason}",
+            "run the command again; if it stays so, look at the file that the second line names",
+        ),
         "LAYOUT_UNKNOWN": Message(
             "table {table} has layout {found}, this version of lakehouse writes layout {expected}",
             "another version of lakehouse made it",
@@ -201,11 +206,6 @@ class TableError(LakehouseError):
             "{table} has no version {version} that can be read",
             "versions {oldest} ({since}) to {newest} can: {reason}",
             "name one of those; `lakehouse history {table}` lists them",
-        ),
-        "TABLE_UNREADABLE": Message(
-            "version {version} of {table} cannot be read",
-            "{reason}",
-            "ask again; if it stays so, files of the table were removed or damaged by hand",
         ),
         "ENTITY_CONFLICT": Message(
             "{key} of entity '{entity}' changed from {before} to {now}",

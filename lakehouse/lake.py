@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Self
 
 from lakehouse.config import load
 from lakehouse.reading import tables, versions
-from lakehouse.reading.rows import Rows
+from lakehouse.reading.frames import Rows
 
 if TYPE_CHECKING:
     import duckdb

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     import structlog
     from structlog.typing import EventDict, WrappedLogger
 
-# Control characters, and those that end a line or have a say in its direction.
-DIRECTIONS = (0x061C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))
+# Control characters, and those that end a line or turn its direction round.
 ESCAPED = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} | {
-    code: f"\\u{code:04x}" for code in DIRECTIONS
+    code: f"\\u{code:04x}"
+    for code in (0x061C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))
 }
 
 
@@ -25,7 +25,7 @@ def set_up(*, level: str, style: str) -> None:
     Text: `2026-01-31 10:00:10 | silver.matches | INFO | Batch 15 merged | batch_id=15 | ...`, in
     UTC. Whatever a message may hold, it stays one line and cannot drive a terminal.
     """
-    import structlog
+    import structlog  # here and below: who only wants `escaped` does not wait for it
 
     structlog.configure(
         processors=[
@@ -64,7 +64,7 @@ def set_up(*, level: str, style: str) -> None:
 
 def get(name: str) -> structlog.stdlib.BoundLogger:
     """Return the logger of *name*: a stream's, such as `silver.matches`, or a module's."""
-    import structlog  # here, as in set_up: who only reads tables logs nothing, and need not wait
+    import structlog
 
     logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
     return logger

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lakehouse.audit.commits import Commit
 from lakehouse.reading import versions
 from lakehouse.reading.files import is_local
-from lakehouse.reading.rows import Rows
+from lakehouse.reading.frames import Rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -212,8 +212,8 @@ def stamp(when: datetime) -> str:
 
 def unreadable(table: Table, version: int, error: Exception) -> TableError:
     """Return the error for a version whose files are not as its log says."""
-    reason = first_line(error)
-    return TableError("TABLE_UNREADABLE", table=table.name, version=version, reason=reason)
+    what = f"version {version} of {table.name}"
+    return TableError("TABLE_UNREADABLE", table=what, reason=first_line(error))
 
 
 def _at(found: Log, when: datetime) -> int:

@@ -18,7 +18,7 @@ from lakehouse.cli import lakehouse
 from lakehouse.errors import TableError
 from lakehouse.reading import versions
 from lakehouse.reading.diff import diff
-from tests import lakes
+from tests import planted
 from tests.conftest import CONF
 
 if TYPE_CHECKING:
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 @pytest.fixture
 def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("LAKEHOUSE__LAKE__ROOT", str(tmp_path))
-    lakes.silver(tmp_path)
+    planted.silver(tmp_path)
     return tmp_path
 
 
 def between(root: Path, before: int, after: int, name: str = "silver.matches", **wish: Any) -> Diff:
-    return diff(lakes.catalog(root).table(name), before, after, **wish)
+    return diff(planted.catalog(root).table(name), before, after, **wish)
 
 
 def counts(found: Diff) -> tuple[int, int, int, int]:
@@ -104,17 +104,17 @@ def test_all_changes_are_counted_and_some_are_shown(lake: Path) -> None:
 def test_moving_rows_to_other_files_is_no_difference(tmp_path: Path) -> None:
     path = tmp_path / "silver" / "matches"
     for number in range(4):
-        rows = lakes.matches((str(number), "live", number, number))
+        rows = planted.matches((str(number), "live", number, number))
         write_deltalake(path, rows, mode="append")
     DeltaTable(path).optimize.compact()
-    lakes.stamp(path, (), lakes.SILVER)
+    planted.stamp(path, (), planted.SILVER)
 
     assert counts(between(tmp_path, 3, 4)) == (0, 0, 0, 0)
     assert counts(between(tmp_path, 2, 4)) == (1, 0, 0, 0)
 
 
 def test_only_files_that_one_version_has_alone_are_read(lake: Path) -> None:
-    log = versions.log(lakes.catalog(lake).table("silver.matches"))
+    log = versions.log(planted.catalog(lake).table("silver.matches"))
     before, after = (set(versions.opened(log, n).file_uris()) for n in (3, 4))
     for file in before & after:
         (lake / "silver" / "matches" / file.rpartition("/")[2]).write_bytes(b"not Parquet")
@@ -125,12 +125,12 @@ def test_only_files_that_one_version_has_alone_are_read(lake: Path) -> None:
 
 def test_a_column_that_a_version_has_not_is_null_there(tmp_path: Path) -> None:
     path = tmp_path / "silver" / "matches"
-    write_deltalake(path, lakes.matches(("a", "live", 1, 0), ("b", "live", 2, 1)))
-    wider = lakes.matches(("a", "live", 1, 0), ("b", "live", 2, 1))
+    write_deltalake(path, planted.matches(("a", "live", 1, 0), ("b", "live", 2, 1)))
+    wider = planted.matches(("a", "live", 1, 0), ("b", "live", 2, 1))
     tags = pa.array([["x"], None], pa.list_(pa.string()))
     wider = wider.append_column("tags", tags)
     write_deltalake(path, wider, mode="overwrite", schema_mode="overwrite")
-    lakes.stamp(path, (), lakes.SILVER)
+    planted.stamp(path, (), planted.SILVER)
 
     there, back = between(tmp_path, 0, 1), between(tmp_path, 1, 0)
 
@@ -150,7 +150,7 @@ def test_nulls_nans_and_nested_values_are_equal_to_themselves(tmp_path: Path) ->
     )
     write_deltalake(path, rows)
     write_deltalake(path, rows, mode="overwrite")
-    lakes.stamp(path, (), lakes.SILVER)
+    planted.stamp(path, (), planted.SILVER)
 
     assert counts(between(tmp_path, 0, 1)) == (0, 0, 0, 0)
 
@@ -162,7 +162,7 @@ def test_messages_are_told_apart_by_their_position(tmp_path: Path, layer: str) -
         row = {"topic": ["t"], "topic_id": pa.array([None], pa.string()), "partition": [0]}
         more = {"offset": [offset], "value": ["x"]}
         write_deltalake(path, pa.table(row | more), mode="append")
-    lakes.stamp(path, (), {"lakehouse.entity": '{"topic": "t"}'})
+    planted.stamp(path, (), {"lakehouse.entity": '{"topic": "t"}'})
 
     found = between(tmp_path, 0, 1, f"{layer}.matches")
 
@@ -171,7 +171,7 @@ def test_messages_are_told_apart_by_their_position(tmp_path: Path, layer: str) -
 
 
 def test_a_version_that_is_gone_is_named(lake: Path) -> None:
-    lakes.clean_up(lake / "silver" / "matches", before=2)
+    planted.clean_up(lake / "silver" / "matches", before=2)
 
     with pytest.raises(TableError) as found:
         between(lake, 1, 3)
@@ -236,9 +236,9 @@ def test_a_changed_value_cannot_drive_a_terminal(
 ) -> None:
     monkeypatch.setenv("LAKEHOUSE__LAKE__ROOT", str(tmp_path))
     path = tmp_path / "silver" / "matches"
-    write_deltalake(path, lakes.matches(("k\x1b[2J", "live", 1, 0)))
-    lakes.merge(path, lakes.matches(("k\x1b[2J", "\u202e<b>\x07", 2, 1)))
-    lakes.stamp(path, (), lakes.SILVER)
+    write_deltalake(path, planted.matches(("k\x1b[2J", "live", 1, 0)))
+    planted.merge(path, planted.matches(("k\x1b[2J", "\u202e<b>\x07", 2, 1)))
+    planted.stamp(path, (), planted.SILVER)
 
     text = invoke("silver.matches", "0", "1").stdout
 

@@ -16,7 +16,7 @@ from lakehouse.errors import LakehouseError, TableError
 from lakehouse.reading import history as reading
 from lakehouse.reading import schema as columns
 from lakehouse.reading import versions
-from tests import lakes
+from tests import planted
 from tests.conftest import CONF
 
 if TYPE_CHECKING:
@@ -29,17 +29,17 @@ if TYPE_CHECKING:
 def silver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Five versions of silver.matches, in the lake that the command line is told of."""
     monkeypatch.setenv("LAKEHOUSE__LAKE__ROOT", str(tmp_path))
-    return lakes.silver(tmp_path)
+    return planted.silver(tmp_path)
 
 
 def history(root: Path, **wish: Any) -> History:
-    known = lakes.catalog(root)
+    known = planted.catalog(root)
     return reading.history(known, known.table("silver.matches"), **wish)
 
 
 def keep_trail(root: Path) -> None:
     """Plant the trail of silver.matches, as its owner folds it."""
-    log = versions.log(lakes.catalog(root).table("silver.matches"))
+    log = versions.log(planted.catalog(root).table("silver.matches"))
     rows = [log.commit(version).to_row() for version in range(log.newest + 1)]
     for row in rows:
         row["committed_at"] = versions.at(row["committed_at"])
@@ -131,7 +131,7 @@ def test_a_version_whose_log_is_gone_is_told_from_the_trail(silver: Path) -> Non
     root = silver.parents[1]
     before = history(root)
     keep_trail(root)
-    lakes.clean_up(silver, before=2)
+    planted.clean_up(silver, before=2)
 
     found = history(root)
 
@@ -143,13 +143,13 @@ def test_a_version_whose_log_is_gone_is_told_from_the_trail(silver: Path) -> Non
 
 
 def test_without_a_trail_history_ends_where_the_log_does(silver: Path) -> None:
-    lakes.clean_up(silver, before=2)
+    planted.clean_up(silver, before=2)
 
     assert [one.commit.version for one in history(silver.parents[1]).versions] == [4, 3, 2]
 
 
 def test_a_version_whose_files_were_vacuumed_is_gone(silver: Path) -> None:
-    lakes.vacuum(silver, upto=2)
+    planted.vacuum(silver, upto=2)
 
     found = history(silver.parents[1])
     page = history(silver.parents[1], limit=1)
@@ -180,7 +180,7 @@ def test_the_command_says_what_can_be_read_and_where_to_go_on(silver: Path) -> N
 
 
 def test_what_a_commit_holds_cannot_drive_a_terminal(silver: Path) -> None:
-    lakes.empty_commit(silver, operation="\x1b[31mMERGE\u202e\x00")
+    planted.empty_commit(silver, operation="\x1b[31mMERGE\u202e\x00")
 
     text = invoke("history", "silver.matches").stdout
 
@@ -205,9 +205,9 @@ def test_a_schema_says_types_keys_and_partitions_in_the_words_of_an_entity(tmp_p
         }
     )
     write_deltalake(path, rows, partition_by=["status"])
-    lakes.stamp(path, (), lakes.SILVER)
+    planted.stamp(path, (), planted.SILVER)
 
-    found = columns.schema(lakes.catalog(tmp_path).table("silver.matches"))
+    found = columns.schema(planted.catalog(tmp_path).table("silver.matches"))
 
     assert {one.name: one.type for one in found.columns} == {
         "match_id": "STRING",
@@ -227,7 +227,7 @@ def test_a_schema_is_that_of_the_version_asked_for(silver: Path) -> None:
 
     assert by_number == by_time
     assert (by_number["version"], by_number["at"]) == (2, "2020-01-31T10:20:00.000Z")
-    assert [one["name"] for one in by_number["columns"]] == list(lakes.MATCHES.names)
+    assert [one["name"] for one in by_number["columns"]] == list(planted.MATCHES.names)
     assert "match_id     STRING     key" in invoke("schema", "silver.matches").stdout
     assert silver.exists()
 

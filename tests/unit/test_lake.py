@@ -16,8 +16,8 @@ from pyarrow import fs
 
 import lakehouse
 from lakehouse.errors import ConfigError, LakehouseError, MachineError
-from lakehouse.reading import engine, rows, versions
-from tests import lakes
+from lakehouse.reading import engine, frames, versions
+from tests import planted
 from tests.conftest import CONF, ROOT
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ READING = sorted(path.stem for path in (ROOT / "lakehouse" / "reading").glob("[a
 def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
     """A lake of silver.matches in five versions."""
     monkeypatch.setenv("LAKEHOUSE__LAKE__ROOT", str(tmp_path))
-    lakes.silver(tmp_path)
+    planted.silver(tmp_path)
     return lakehouse.open(CONF)
 
 
@@ -128,7 +128,7 @@ def test_history_and_diff_are_rows_too(lake: Lake) -> None:
 
 def test_the_tables_of_a_lake_are_named_and_described(lake: Lake) -> None:
     assert lake.tables() == ["silver.matches"]
-    assert [one.name for one in lake.silver("matches").schema().columns] == lakes.MATCHES.names
+    assert [one.name for one in lake.silver("matches").schema().columns] == planted.MATCHES.names
     assert {one.state for one in lake.status().streams} == {"not started"}
 
 
@@ -141,7 +141,7 @@ def test_quarantine_counts_each_message_once_under_each_of_its_reasons(
     for part in (slice(0, 2), slice(2, 4)):
         rows = pa.table({"offset": [0, 1], "reasons": pa.array(reasons[part], kind)})
         write_deltalake(tmp_path / "quarantine" / "matches", rows, mode="append")
-    lakes.stamp(tmp_path / "quarantine" / "matches")
+    planted.stamp(tmp_path / "quarantine" / "matches")
 
     refused = lake.quarantine("matches")
 
@@ -193,7 +193,7 @@ def test_what_is_not_there_is_an_error_of_ours(lake: Lake) -> None:
 
 def test_a_package_that_is_not_installed_is_named() -> None:
     with pytest.raises(MachineError) as found:
-        rows.installed("a_frame_nobody_wrote")
+        frames.installed("a_frame_nobody_wrote")
 
     assert found.value.code == "PACKAGE_MISSING"
 

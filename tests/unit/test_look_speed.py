@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
-from tests import lakes
+from tests import planted
 from tests.conftest import CONF
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, content in (("silver", rows), ("bronze", messages), ("quarantine", messages)):
         path = root / name / "matches"
         write_deltalake(path, content)
-        lakes.stamp(path, (), lakes.SILVER if name == "silver" else {})
+        planted.stamp(path, (), planted.SILVER if name == "silver" else {})
         lengthen(path)
     return root
 
@@ -74,13 +74,13 @@ def lengthen(path: Path) -> None:
     log = path / "_delta_log"
     first = log / f"{0:020d}.checkpoint.parquet"
     for version in range(1, VERSIONS):
-        at = int((lakes.FIRST + version * lakes.STEP).timestamp() * 1000)
+        at = int((planted.FIRST + version * planted.STEP).timestamp() * 1000)
         info = {
             "inCommitTimestamp": at,
             "timestamp": at,
             "operation": "MERGE",
             "operationMetrics": {"numTargetRowsUpdated": "0"},
-            "userMetadata": json.dumps(lakes.record(version, 100, 1)),
+            "userMetadata": json.dumps(planted.record(version, 100, 1)),
         }
         (log / f"{version:020d}.json").write_text(json.dumps({"commitInfo": info}) + "\n")
         if version % CHECKPOINT_EVERY == 0:

@@ -17,7 +17,7 @@ from deltalake import write_deltalake
 from lakehouse import owner
 from lakehouse.cli import lakehouse
 from lakehouse.reading import status as reading
-from tests import lakes
+from tests import planted
 from tests.conftest import CONF
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def told(lake: Path, name: str, **facts: Any) -> None:
 
 
 def look(lake: Path) -> Status:
-    return reading.status(lakes.catalog(lake), lake / "_state")
+    return reading.status(planted.catalog(lake), lake / "_state")
 
 
 def silver(lake: Path) -> Stream:
@@ -182,23 +182,23 @@ def test_a_state_file_that_cannot_be_read_says_nothing(lake: Path, text: str) ->
 
 
 def test_a_stream_tells_its_tables_newest_version_and_the_share_refused_lately(lake: Path) -> None:
-    path = lakes.silver(lake)
-    lakes.stamp(path, [None, *(lakes.record(n, 3, 1) for n in range(4))], lakes.SILVER)
+    path = planted.silver(lake)
+    planted.stamp(path, [None, *(planted.record(n, 3, 1) for n in range(4))], planted.SILVER)
 
     found = silver(lake)
 
     assert (found.version, found.share) == (4, 0.25)
-    assert found.committed_at == lakes.FIRST + 4 * lakes.STEP
+    assert found.committed_at == planted.FIRST + 4 * planted.STEP
 
 
 def test_only_the_newest_commits_count_for_the_share(
     lake: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reading, "RECENT", 2)
-    path = lakes.silver(lake)
+    path = planted.silver(lake)
     refused = (9, 9, 0, 5)
-    records = [lakes.record(n, 10 - refused[n], refused[n]) for n in range(4)]
-    lakes.stamp(path, [None, *records], lakes.SILVER)
+    records = [planted.record(n, 10 - refused[n], refused[n]) for n in range(4)]
+    planted.stamp(path, [None, *records], planted.SILVER)
 
     assert silver(lake).share == 0.25
 
@@ -213,10 +213,10 @@ def test_quarantine_is_as_deep_as_its_table_has_rows(lake: Path) -> None:
 
 
 def test_the_last_verdicts_of_rows_and_of_the_table_are_told(lake: Path) -> None:
-    path = lakes.silver(lake)
+    path = planted.silver(lake)
     said = {"suite": "s", "success": False, "rules": VERDICTS}
-    records = [lakes.record(n, 3, 1, expectations=said) for n in range(3)]
-    lakes.stamp(path, [None, *records, lakes.record(3, 0, 0)], lakes.SILVER)
+    records = [planted.record(n, 3, 1, expectations=said) for n in range(3)]
+    planted.stamp(path, [None, *records, planted.record(3, 0, 0)], planted.SILVER)
     for day, success in ((30, True), (31, None)):
         row = {
             "version": [day],
@@ -274,7 +274,7 @@ def test_one_screen_shows_every_stream(lake: Path) -> None:
 
 
 def test_json_has_the_stated_shape(lake: Path) -> None:
-    lakes.silver(lake)
+    planted.silver(lake)
     told(lake, "stopped", lag=5, lag_by_partition={"0": 5})
 
     facts = json.loads(invoke("--json").stdout)

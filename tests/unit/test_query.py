@@ -18,7 +18,7 @@ from pyarrow import parquet
 from lakehouse.cli import lakehouse, rows
 from lakehouse.errors import LakehouseError
 from lakehouse.reading.query import query
-from tests import lakes
+from tests import planted
 from tests.conftest import CONF
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A lake of silver.matches in five versions, and of bronze.matches with two messages."""
     root = tmp_path / "lake"
     monkeypatch.setenv("LAKEHOUSE__LAKE__ROOT", str(root))
-    lakes.silver(root)
+    planted.silver(root)
     messages = pa.table(
         {
             "value": ['{"match_id": "a", "team": {"gold": 3}}', VILE],
@@ -48,12 +48,12 @@ def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         }
     )
     write_deltalake(root / "bronze" / "matches", messages)
-    lakes.stamp(root / "bronze" / "matches")
+    planted.stamp(root / "bronze" / "matches")
     return root
 
 
 def asked(root: Path, sql: str, **wish: Any) -> Answer:
-    return query(lakes.catalog(root), sql, **wish)
+    return query(planted.catalog(root), sql, **wish)
 
 
 def found(root: Path, sql: str, **wish: Any) -> list[tuple[Any, ...]]:

@@ -10,8 +10,8 @@ import pytest
 from lakehouse.errors import ConfigError, TableError
 from lakehouse.reading import versions
 from lakehouse.reading.tables import Table
-from tests import lakes
-from tests.lakes import FIRST, STEP
+from tests import planted
+from tests.planted import FIRST, STEP
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +22,7 @@ MOMENT = timedelta(milliseconds=1)
 @pytest.fixture
 def silver(tmp_path: Path) -> Table:
     """Five versions, ten minutes apart."""
-    return Table("silver.matches", str(lakes.silver(tmp_path)))
+    return Table("silver.matches", str(planted.silver(tmp_path)))
 
 
 def gone(table: Table, as_of: int | datetime) -> TableError:
@@ -117,7 +117,7 @@ def test_a_time_without_a_version_says_why(silver: Table, when: datetime, why: s
 def test_what_went_with_the_log_says_so(
     silver: Table, tmp_path: Path, as_of: int | datetime
 ) -> None:
-    lakes.clean_up(tmp_path / "silver" / "matches", before=2)
+    planted.clean_up(tmp_path / "silver" / "matches", before=2)
 
     error = gone(silver, as_of)
 
@@ -131,7 +131,7 @@ def test_a_version_before_the_first_whole_checkpoint_cannot_be_made(
     silver: Table, tmp_path: Path
 ) -> None:
     log = tmp_path / "silver" / "matches" / "_delta_log"
-    lakes.clean_up(log.parent, before=3)
+    planted.clean_up(log.parent, before=3)
     (log / "00000000000000000002.json").write_text((log / "00000000000000000003.json").read_text())
     (log / "00000000000000000001.checkpoint.parquet").touch()  # its commit is gone
     part = "00000000000000000002.checkpoint.0000000001.0000000002.parquet"
@@ -145,7 +145,7 @@ def test_a_version_before_the_first_whole_checkpoint_cannot_be_made(
 def test_what_a_vacuum_took_says_so_and_names_the_oldest_with_all_its_files(
     silver: Table, tmp_path: Path
 ) -> None:
-    (file,) = lakes.vacuum(tmp_path / "silver" / "matches", upto=2)
+    (file,) = planted.vacuum(tmp_path / "silver" / "matches", upto=2)
 
     error = gone(silver, 1)
 
@@ -159,7 +159,7 @@ def test_what_a_vacuum_took_says_so_and_names_the_oldest_with_all_its_files(
 def test_the_last_commit_whose_files_a_vacuum_took_begins_what_can_be_read(
     silver: Table, tmp_path: Path
 ) -> None:
-    lakes.vacuum(tmp_path / "silver" / "matches", upto=3)
+    planted.vacuum(tmp_path / "silver" / "matches", upto=3)
 
     assert gone(silver, 1).params["oldest"] == gone(silver, 2).params["oldest"] == 3
     assert versions.opened(versions.log(silver), 3).to_pyarrow_table().num_rows == 3
@@ -167,7 +167,7 @@ def test_the_last_commit_whose_files_a_vacuum_took_begins_what_can_be_read(
 
 def test_where_no_table_is_it_is_missing(tmp_path: Path) -> None:
     with pytest.raises(TableError) as found:
-        versions.log(lakes.catalog(tmp_path).table("silver.matches"))
+        versions.log(planted.catalog(tmp_path).table("silver.matches"))
 
     assert found.value.code == "TABLE_MISSING"
     assert "lakehouse start silver --entity matches" in found.value.message.cure
@@ -177,7 +177,7 @@ def test_a_log_that_is_cleaned_up_between_two_looks_is_no_traceback(
     silver: Table, tmp_path: Path
 ) -> None:
     log = versions.log(silver)
-    lakes.clean_up(tmp_path / "silver" / "matches", before=2)
+    planted.clean_up(tmp_path / "silver" / "matches", before=2)
 
     with pytest.raises(TableError) as found:
         versions.chosen(log, FIRST + STEP)
@@ -191,17 +191,17 @@ def test_a_log_that_is_cleaned_up_between_two_looks_is_no_traceback(
 
 
 def test_the_tables_of_a_lake_have_names(tmp_path: Path) -> None:
-    known = lakes.catalog(tmp_path)
+    known = planted.catalog(tmp_path)
 
     assert known.existing() == []
-    lakes.silver(tmp_path)
+    planted.silver(tmp_path)
     assert [table.name for table in known.existing()] == ["silver.matches"]
     assert known.table("audit.silver.matches").path == f"{tmp_path}/audit/silver.matches"
 
 
 def test_a_name_of_no_table_is_answered_with_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as found:
-        lakes.catalog(tmp_path).table("sliver.matches")
+        planted.catalog(tmp_path).table("sliver.matches")
 
     assert found.value.code == "UNKNOWN_TABLE"
     assert "silver.matches" in str(found.value.params["nearest"])
@@ -210,10 +210,10 @@ def test_a_name_of_no_table_is_answered_with_the_nearest(tmp_path: Path) -> None
 @pytest.mark.parametrize("name", ["", "silver", "silver.", "silver.../x", "silver./etc", "gold.x"])
 def test_a_name_never_leads_out_of_the_lake(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigError):
-        lakes.catalog(tmp_path).table(name)
+        planted.catalog(tmp_path).table(name)
 
 
 def test_a_table_of_an_entity_that_is_no_longer_configured_can_be_read(tmp_path: Path) -> None:
     (tmp_path / "silver" / "former" / "_delta_log").mkdir(parents=True)
 
-    assert lakes.catalog(tmp_path).table("silver.former").name == "silver.former"
+    assert planted.catalog(tmp_path).table("silver.former").name == "silver.former"
