@@ -171,7 +171,9 @@ def records(spark: SparkSession, table: Table) -> list[tuple[int, dict[str, Any]
 
     Reaches back as far as the table's own log does.
     """
-    history = table.delta(spark).history().where("userMetadata IS NOT NULL")
+    from pyspark.sql import functions as F  # here: who only reads records needs no engine
+
+    history = table.delta(spark).history().where(F.col("userMetadata").isNotNull())
     rows = history.select("version", "userMetadata").orderBy("version").collect()
     return [(int(row["version"]), json.loads(row["userMetadata"])) for row in rows]
 

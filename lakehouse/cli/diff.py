@@ -60,6 +60,7 @@ def diff(
     from lakehouse.reading import versions
     from lakehouse.reading.diff import diff as between
 
+    rows.spare_pandas()
     form = rows.chosen(form, output, as_json=as_json)
     most = limit if limit is not None else 0 if output else CHANGES
     found = between(

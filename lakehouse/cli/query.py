@@ -63,6 +63,7 @@ def query(
     """
     from lakehouse.reading.query import query as answered
 
+    rows.spare_pandas()
     form = rows.chosen(form, output, as_json=as_json)
     most = limit if limit is not None else 0 if output else ROWS
     found = answered(

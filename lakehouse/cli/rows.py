@@ -12,6 +12,7 @@ import sys
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -62,6 +63,30 @@ def chosen(form: str, output: Path | None, *, as_json: bool) -> str:
     if form == "parquet" and output is None:
         raise click.UsageError("Parquet is not for a terminal: name a file with --output")
     return form
+
+
+class NoPandas:
+    """Finds that pandas is not installed."""
+
+    def find_spec(self, name: str, path: object, target: object = None) -> None:
+        """Refuse pandas, and leave each other module to the next finder."""
+        if name == "pandas":
+            raise ModuleNotFoundError(name)
+
+
+def spare_pandas() -> None:
+    """Have pyarrow do without pandas, which it looks for as it is loaded: a quarter of the answer.
+
+    For commands, whose process ends with them; where pandas is loaded already nothing happens.
+    """
+    if "pandas" in sys.modules:
+        return
+    finder = NoPandas()
+    sys.meta_path.insert(0, finder)
+    try:
+        import_module("pyarrow.dataset")
+    finally:
+        sys.meta_path.remove(finder)
 
 
 def put(rows: pa.Table, form: str, output: Path | None, facts: dict[str, Any]) -> None:

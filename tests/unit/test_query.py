@@ -19,7 +19,7 @@ from lakehouse.cli import lakehouse, rows
 from lakehouse.errors import LakehouseError
 from lakehouse.reading.query import query
 from tests import planted
-from tests.conftest import CONF
+from tests.conftest import CONF, corpus
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -275,6 +275,24 @@ def test_a_payload_cannot_drive_a_terminal(form: str) -> None:
     assert all(line.isprintable() for line in result.stdout.splitlines())
     assert not set(result.stdout) & set("\x1b\x07\u202e\u2066\u200f\x00\x7f\x9b\r")
     assert "<script>" in result.stdout
+
+
+@pytest.mark.parametrize("form", ["table", "json", "csv"])
+def test_no_naughty_string_can_drive_a_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    monkeypatch.setenv("LAKEHOUSE__LAKE__ROOT", str(tmp_path))
+    strings = json.loads(corpus("blns.json").read_text(encoding="utf-8"))
+    strings += [*map(chr, range(160)), *map(chr, (0x061C, *range(0x200E, 0x2070)))]
+    write_deltalake(tmp_path / "bronze" / "matches", pa.table({"value": strings}))
+
+    shown = invoke("FROM bronze.matches", "--limit", "0", "--format", form).stdout
+
+    forbidden = {*map(chr, (*range(32), *range(127, 160), 0x061C, 0x200E, 0x200F))} - {"\n"}
+    forbidden |= {*map(chr, (*range(0x2028, 0x202F), *range(0x2066, 0x206A)))}
+    assert not forbidden & set(shown)
+    if form == "json":
+        assert [row["value"] for row in json.loads(shown)["rows"]] == strings
 
 
 @pytest.mark.usefixtures("lake")
