@@ -70,34 +70,42 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
         }
     )
     messages = rows.slice(0, 100_000).rename_columns(["value", "topic", "partition", "offset"])
+    commits = root / "commits"
+    commits.mkdir()
+    for version in range(1, VERSIONS):
+        (commits / f"{version:020d}.json").write_text(commit(version))
     for name, content in (("silver", rows), ("bronze", messages), ("quarantine", messages)):
         path = root / name / "matches"
         write_deltalake(path, content)
         planted.stamp(path, (), planted.SILVER if name == "silver" else {})
-        lengthen(path)
+        lengthen(path, commits)
     return root
 
 
-def lengthen(path: Path) -> None:
-    """Give the table at *path* its versions: log files, and links to the one checkpoint."""
+def commit(version: int) -> str:
+    """Return the file of a commit that changes no row."""
+    at = int((planted.FIRST + version * planted.STEP).timestamp() * 1000)
+    info = {
+        "inCommitTimestamp": at,
+        "timestamp": at,
+        "operation": "MERGE",
+        "operationMetrics": {"numTargetRowsUpdated": "0"},
+        "userMetadata": json.dumps(planted.record(version, 100, 1)),
+    }
+    return json.dumps({"commitInfo": info}) + "\n"
+
+
+def lengthen(path: Path, commits: Path) -> None:
+    """Give the table at *path* its versions: links to log files, and to its one checkpoint."""
     DeltaTable(path).create_checkpoint()
     log = path / "_delta_log"
+    for file in commits.iterdir():
+        os.link(file, log / file.name)
     first = log / f"{0:020d}.checkpoint.parquet"
-    for version in range(1, VERSIONS):
-        at = int((planted.FIRST + version * planted.STEP).timestamp() * 1000)
-        info = {
-            "inCommitTimestamp": at,
-            "timestamp": at,
-            "operation": "MERGE",
-            "operationMetrics": {"numTargetRowsUpdated": "0"},
-            "userMetadata": json.dumps(planted.record(version, 100, 1)),
-        }
-        (log / f"{version:020d}.json").write_text(json.dumps({"commitInfo": info}) + "\n")
-        if version % CHECKPOINT_EVERY == 0:
-            os.link(first, log / f"{version:020d}.checkpoint.parquet")
+    for version in range(CHECKPOINT_EVERY, VERSIONS, CHECKPOINT_EVERY):
+        os.link(first, log / f"{version:020d}.checkpoint.parquet")
     last = json.loads((log / "_last_checkpoint").read_text())
-    newest = VERSIONS - VERSIONS % CHECKPOINT_EVERY - CHECKPOINT_EVERY
-    (log / "_last_checkpoint").write_text(json.dumps({**last, "version": newest}))
+    (log / "_last_checkpoint").write_text(json.dumps({**last, "version": version}))
 
 
 @pytest.fixture(scope="module")
