@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 COMMANDS = {
+    "status": ("status",),
+    "history": ("history", "silver.matches"),
+    "query": ("query", "SELECT status, count(*) FROM silver.matches GROUP BY ALL"),
     "trace by position": ("trace", large.position(500_012)),
     "trace by key": ("trace", "matches", "m12"),
     "quarantine ls": ("quarantine", "ls"),

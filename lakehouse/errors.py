@@ -90,6 +90,23 @@ class ConfigError(LakehouseError):
             "the folders under {folder} are the entities: {known}",
             "correct --entity, or add the folder",
         ),
+        "UNKNOWN_TABLE": Message(
+            "there is no table '{name}'",
+            "tables are named LAYER.ENTITY, such as silver.matches; {nearest}",
+            "correct the name",
+        ),
+        "BAD_TIME": Message(
+            "'{text}' is not a time",
+            "times are written as 2026-01-31, 2026-01-31 10:00 or 2026-01-31T10:00:00.000+01:00; "
+            "without a zone they are UTC",
+            "correct it",
+        ),
+        "BAD_QUERY": Message(
+            "the query cannot be answered",
+            "{reason}",
+            "correct it: one SELECT over tables such as silver.matches, whose columns "
+            "`lakehouse schema TABLE` shows",
+        ),
         "BAD_SUITE": Message(
             "{file} is not a suite of expectations",
             "{reason}",
@@ -198,8 +215,8 @@ class TableError(LakehouseError):
         ),
         "VERSION_GONE": Message(
             "{table} has no version {version} that can be read",
-            "versions {oldest} to {newest} can; older ones went with lake.time_travel",
-            "name one of those",
+            "versions {oldest} ({since}) to {newest} can: {reason}",
+            "name one of those; `lakehouse history {table}` lists them",
         ),
         "ENTITY_CONFLICT": Message(
             "{key} of entity '{entity}' changed from {before} to {now}",
@@ -287,6 +304,16 @@ class MachineError(LakehouseError):
             "the owner of {stream} did not {verb} it",
             "{why}",
             "ask again with the version of lakehouse that runs the stream",
+        ),
+        "PACKAGE_MISSING": Message(
+            "{package} is not installed here",
+            "{reason}",
+            "install it, or all that notebooks use: pip install 'lakehouse[notebooks]'",
+        ),
+        "QUERY_STOPPED": Message(
+            "the query was stopped",
+            "{reason}",
+            "ask for less, such as fewer columns or a WHERE; or allow more time with --timeout",
         ),
         "BROKER_RUNNING": Message(
             "a broker is already running: pid {pid} at {bootstrap}",

@@ -154,6 +154,8 @@ class Table:
                 version=version,
                 oldest=oldest[1] if oldest else "unknown",
                 newest=latest,
+                since="the oldest",
+                reason="older ones went with lake.time_travel",
             ) from error
         return version
 

@@ -16,6 +16,11 @@ from lakehouse.errors import LakehouseError
 
 COMMANDS = {
     "start": "Start the bronze and silver streams.",
+    "status": "Show how the streams are doing, and what is in quarantine.",
+    "query": "Answer SQL over the tables, now or as they were.",
+    "history": "Show the versions of a table, and until when each can be read.",
+    "diff": "Show which rows differ between two versions of a table.",
+    "schema": "Show the columns of a table.",
     "trace": "Show where a message went: to silver, to quarantine, or to a newer row.",
     "quarantine": "Look at the messages that were refused: which, why, and what was decided.",
     "audit": "Show what each commit said, and prove that the tables hold it.",

@@ -56,9 +56,9 @@ def log(
         except TableError:
             if table is not None:
                 raise
-    facts = {name: [_facts(one) for one in commits] for name, commits in found.items()}
+    said = {name: [facts(one) for one in commits] for name, commits in found.items()}
     lines = [line for name, commits in found.items() for line in (name, *map(_line, commits))]
-    show(facts, "\n".join(lines) or "there is no table yet", as_json=as_json)
+    show(said, "\n".join(lines) or "there is no table yet", as_json=as_json)
 
 
 def _show_version(lake: LakeSettings, table: str | None, version: int, *, as_json: bool) -> None:
@@ -70,7 +70,7 @@ def _show_version(lake: LakeSettings, table: str | None, version: int, *, as_jso
     if commit is None:
         raise click.BadParameter(f"{table} has no version {version}", param_hint="--version")
     checked = validations(lake, table, version)
-    facts = {**_facts(commit), "record": commit.facts, "validation": checked}
+    said = {**facts(commit), "record": commit.facts, "validation": checked}
     lines = [_line(commit), *_more(commit)]
     rules = (commit.facts.get("expectations") or {}).get("rules") or {}
     lines += [rule(name, one) for name, one in rules.items()]
@@ -78,7 +78,7 @@ def _show_version(lake: LakeSettings, table: str | None, version: int, *, as_jso
         f"  {row['severity']:<8} {verdict(row['success']):<6} {row['rule']}: {row['observed']}"
         for row in checked
     ]
-    show(facts, "\n".join(lines), as_json=as_json)
+    show(said, "\n".join(lines), as_json=as_json)
 
 
 def _more(commit: Commit) -> list[str]:
@@ -103,7 +103,8 @@ def verdict(success: bool | None) -> str:  # noqa: FBT001 - GX's own value
     return {True: "met", False: "FAILED", None: "ERROR"}[success]
 
 
-def _facts(commit: Commit) -> dict[str, Any]:
+def facts(commit: Commit) -> dict[str, Any]:
+    """Return what *commit* says, as JSON has it."""
     said = commit.facts
     rules = (said.get("expectations") or {}).get("rules") or {}
     return {
@@ -123,18 +124,19 @@ def _facts(commit: Commit) -> dict[str, Any]:
     }
 
 
+def told(commit: Commit) -> str:
+    """Return what became of the rows of *commit*, as people read it."""
+    if rows := commit.facts.get("rows"):
+        return f"{rows['valid']} valid, {rows['quarantined']} refused"
+    return f"{commit.rows_added or 0} rows"
+
+
 def _line(commit: Commit) -> str:
-    said, facts = commit.facts, _facts(commit)
+    said = commit.facts
     batch = "" if commit.batch_id is None or not said else f"batch {commit.batch_id}"
     places = " ".join(f"{one.partition}:{one.min}-{one.max}" for one in commit.ranges[:4])
     more = f" +{len(commit.ranges) - 4}" if len(commit.ranges) > 4 else ""
-    rows = said.get("rows")
-    told = (
-        f"{rows['valid']} valid, {rows['quarantined']} refused"
-        if rows
-        else f"{commit.rows_added or 0} rows"
-    )
-    met = facts["expectations"]
+    met = facts(commit)["expectations"]
     held = f"{sum(met.values())}/{len(met)} met" if met else ""
     made = " ".join(filter(None, (said.get("code"), said.get("rules"))))
     parts = (
@@ -142,7 +144,7 @@ def _line(commit: Commit) -> str:
         commit.committed_at.isoformat(timespec="seconds").removesuffix("+00:00") + "Z",
         f"{commit.operation:<17}",
         f"{batch:<9}",
-        f"{told:<24}",
+        f"{told(commit):<24}",
         f"{held:<10}",
         f"{places}{more}",
         made,

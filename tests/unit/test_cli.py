@@ -18,7 +18,8 @@ from lakehouse.errors import ConfigError, LakehouseError
 
 CONF = Path(__file__).parents[2] / "conf"
 HEAVY = (
-    "apprise pyspark great_expectations pandas deltalake pydantic confluent_kafka structlog rich"
+    "apprise pyspark great_expectations pandas deltalake pydantic confluent_kafka structlog rich "
+    "pyarrow duckdb polars"
 )
 MODULES = """
 import sys

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -131,3 +133,11 @@ def test_a_commit_of_bronze_names_stream_run_code_and_topic() -> None:
         "topic": "esports",
         "topic_id": None,
     }
+
+
+def test_reading_what_commits_say_needs_no_spark() -> None:
+    code = "import sys, lakehouse.reading.trail; print('pyspark' in sys.modules)"
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "False"

@@ -1,0 +1,261 @@
+"""How a lake is doing: its streams, what is in quarantine, and what expectations found last.
+
+From the files that the owners of the streams leave, their locks, and the newest commits. A file
+tells what its process last knew; the lock tells whether that process is still there.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from string import Formatter
+from typing import TYPE_CHECKING, Any
+
+from lakehouse import owner
+from lakehouse.errors import ExpectationError, LakehouseError, TableError
+from lakehouse.reading import versions
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lakehouse.audit.commits import Commit
+    from lakehouse.owner import Holder
+    from lakehouse.reading.tables import Catalog
+
+# The share of refused messages is that of so many commits of silver.
+RECENT = 20
+# An owner writes its status every five seconds; after this long something is wrong with it.
+SILENT_SECONDS = 30.0
+ENDED = {"stopped", "failing", "tripped"}
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One stream.
+
+    `state` is what its process told last, or `dead` where that ended without a word, or `not
+    started`. `lag` is in records, by partition where the stream knows it. `version` is the newest
+    of its table, of `committed_at`. `share` is that of the messages refused in the last RECENT
+    commits, of silver only. `silent` is for how many seconds a process that is there has told
+    nothing, once that is too long.
+    """
+
+    stream: str
+    state: str
+    pid: int | None = None
+    host: str | None = None
+    since: str | None = None
+    batch_id: int | None = None
+    rows_per_second: float | None = None
+    lag: int | None = None
+    lag_by_partition: dict[str, int] = field(default_factory=dict)
+    version: int | None = None
+    committed_at: datetime | None = None
+    share: float | None = None
+    restarts: int = 0
+    error: str | None = None
+    hint: str | None = None
+    silent: float | None = None
+    alarms: dict[str, str] = field(default_factory=dict)
+    metrics: str | None = None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What an expectation found last: of the rows of a silver batch, or of a whole version."""
+
+    table: str
+    version: int
+    of: str
+    rule: str
+    severity: str
+    success: bool | None
+    observed: str
+
+
+@dataclass(frozen=True)
+class Status:
+    """The whole lake. `quarantined` is the number of messages in each quarantine table."""
+
+    at: datetime
+    streams: tuple[Stream, ...]
+    quarantined: dict[str, int]
+    verdicts: tuple[Verdict, ...]
+
+
+def status(catalog: Catalog, state_dir: Path) -> Status:
+    """Return how the lake of *catalog* is doing; what is not there yet is left out, not an error.
+
+    Reads some small files and the newest commits of each table, and no rows.
+    """
+    now = datetime.now(UTC)
+    streams, verdicts = [], []
+    for entity in catalog.entities:
+        for layer in ("bronze", "silver"):
+            name = f"{layer}.{entity}"
+            recent = _recent(catalog, name)
+            streams.append(_stream(state_dir, name, recent, now))
+            if layer == "silver":
+                verdicts += [*_of_rows(name, recent), *_of_table(catalog, name)]
+    depths = {f"quarantine.{one}": _depth(catalog, f"quarantine.{one}") for one in catalog.entities}
+    quarantined = {name: rows for name, rows in depths.items() if rows is not None}
+    return Status(now, tuple(streams), quarantined, tuple(verdicts))
+
+
+def _recent(catalog: Catalog, name: str) -> list[Commit]:
+    """Return the newest commits of a table, the newest first; none where there is no table."""
+    try:
+        log = versions.log(catalog.table(name))
+    except TableError:
+        return []
+    lowest = (
+        max(log.newest - RECENT, log.first - 1) if name.startswith("silver.") else log.newest - 1
+    )
+    return [log.commit(version) for version in range(log.newest, lowest, -1)]
+
+
+def _stream(state_dir: Path, name: str, recent: list[Commit], now: datetime) -> Stream:
+    told = _json(state_dir / name / "status.json")
+    held = _holder(state_dir, name)
+    tripped = _json(state_dir / name / "breaker.json").get("tripped")
+    state = _state(told, held, tripped)
+    alive = state not in ENDED | {"dead", "not started"}
+    error, hint = _trouble(name, state, told, tripped)
+    rows = [one.facts["rows"] for one in recent if one.facts.get("rows")]
+    read = sum(one["read"] for one in rows)
+    at = told.get("at") and versions.at(told["at"])
+    quiet = (now - at).total_seconds() if at and alive else 0.0
+    return Stream(
+        name,
+        state,
+        pid=held.pid if held else None,
+        host=held.host if held else None,
+        since=held.since if held else None,
+        batch_id=told.get("batch_id"),
+        rows_per_second=told.get("rows_per_second") if alive else None,
+        lag=told.get("lag"),
+        lag_by_partition=told.get("lag_by_partition") or {},
+        version=recent[0].version if recent else None,
+        committed_at=recent[0].committed_at if recent else None,
+        share=sum(one["quarantined"] for one in rows) / read if read else None,
+        restarts=told.get("restarts") or 0,
+        error=error,
+        hint=hint,
+        silent=round(quiet, 1) if quiet > SILENT_SECONDS else None,
+        alarms={k: str(v.get("since")) for k, v in _json(state_dir / name / "alarms.json").items()},
+        metrics=told.get("metrics") if alive else None,
+    )
+
+
+def _state(told: dict[str, Any], held: Holder | None, tripped: dict[str, Any] | None) -> str:
+    if held is not None:
+        # A status that another process left says nothing of this one, which has just begun.
+        return str(told["state"]) if told.get("pid") == held.pid else "starting"
+    if tripped:
+        return "tripped"
+    if not told:
+        return "not started"
+    return str(told["state"]) if told.get("state") in ENDED else "dead"
+
+
+def _trouble(
+    name: str, state: str, told: dict[str, Any], tripped: dict[str, Any] | None
+) -> tuple[str | None, str | None]:
+    """Return what is wrong with a stream, and what to do about it."""
+    if state == "tripped" and tripped:
+        error = ExpectationError("BREAKER_TRIPPED", **tripped)
+        return str(error), error.message.cure
+    if state == "dead":
+        again = f"start it again, what was in hand is done again: `{_start(name)}`"
+        return f"process {told.get('pid')} ended without a word", again
+    said = told.get("error") if state != "starting" else None
+    return said, said and _cure(name, said)
+
+
+def _cure(name: str, error: str) -> str | None:
+    """Return the cure for an *error* of ours; values that its text does not hold, in capitals."""
+    code = re.match(r"\[([A-Z_]+)\]", error)
+    kinds = (kind.catalogue for kind in LakehouseError.__subclasses__())
+    found = next((one[code[1]].cure for one in kinds if code and code[1] in one), None)
+    if found is None or found == "{cure}":
+        return None
+    names = [one for _, one, _, _ in Formatter().parse(found) if one]
+    return found.format(**{one: one.upper() for one in names} | {"stream": name})
+
+
+def _start(name: str) -> str:
+    layer, _, entity = name.partition(".")
+    return f"lakehouse start {layer} --entity {entity}"
+
+
+def _of_rows(name: str, recent: list[Commit]) -> list[Verdict]:
+    """Return what the rows of the newest batch that was judged said of each expectation."""
+    judged = next((one for one in recent if one.facts.get("expectations")), None)
+    if judged is None:
+        return []
+    return [
+        Verdict(
+            name,
+            judged.version,
+            "rows",
+            rule,
+            one["severity"],
+            one["success"],
+            f"{one['unexpected']} of {one['judged']} unexpected",
+        )
+        for rule, one in judged.facts["expectations"]["rules"].items()
+    ]
+
+
+def _of_table(catalog: Catalog, name: str) -> list[Verdict]:
+    """Return what the owner's last check of a whole version found."""
+    kept = catalog.table(f"audit.{name}.validations")
+    if not kept.exists():
+        return []
+    from deltalake import QueryBuilder
+
+    log = versions.log(kept)
+    checks = QueryBuilder().register("checks", versions.opened(log, log.newest))
+    found = checks.execute(
+        "SELECT version, rule, severity, success, observed, error FROM checks "
+        "WHERE at = (SELECT max(at) FROM checks) ORDER BY rule"
+    ).read_all()
+    return [
+        Verdict(
+            name,
+            row["version"],
+            "table",
+            row["rule"],
+            row["severity"],
+            row["success"],
+            str(row["error"] or row["observed"]),
+        )
+        for row in found.to_struct_array().to_pylist()
+    ]
+
+
+def _depth(catalog: Catalog, name: str) -> int | None:
+    """Return the number of rows of a table, as its log tells; None where there is no table."""
+    try:
+        log = versions.log(catalog.table(name))
+    except TableError:
+        return None
+    return int(versions.opened(log, log.newest).count())
+
+
+def _holder(state_dir: Path, name: str) -> Holder | None:
+    try:
+        return owner.holder(state_dir, name)
+    except (OSError, TableError):
+        return None
+
+
+def _json(file: Path) -> dict[str, Any]:
+    """Return what a state file says; nothing where there is none, or none that can be read."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
