@@ -153,7 +153,7 @@ def _alone(place: Place, root: Path, report: Report, *, wanted: tuple[str, ...])
             _timed("memory", lambda: memory.measure(backlog, load, worker, report))
     if "ablations" in wanted:
         large, few = place.on("many"), replace(place.on("few"), rows=1_000)
-        messages.produce(place.bootstrap, large.topic, messages.Load(200_000))
+        messages.produce(place.bootstrap, large.topic, messages.Load(150_000))
         load = messages.Load(small_batches.BATCHES * few.rows)
         messages.produce(place.bootstrap, few.topic, load)
         with _working(ablations.JVMS, root) as workers:
