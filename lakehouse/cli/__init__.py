@@ -15,6 +15,7 @@ from lakehouse import __version__
 from lakehouse.errors import LakehouseError
 
 COMMANDS = {
+    "init": "Make a new project: settings, sample entities, notebooks; overwrites nothing.",
     "start": "Start the bronze and silver streams.",
     "trace": "Show where a message went: to silver, to quarantine, or to a newer row.",
     "quarantine": "Look at the messages that were refused: which, why, and what was decided.",
