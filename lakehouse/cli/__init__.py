@@ -24,6 +24,7 @@ COMMANDS = {
     "resume": "Let a silver stream go on whose circuit breaker has tripped.",
     "stop": "Stop running streams after the batch in hand.",
     "check": "Validate the whole configuration; needs no Kafka and writes nothing.",
+    "doctor": "Look for what is wrong with this machine, Kafka and the lake, and how to mend it.",
     "demo": "Run the whole pipeline on a broker of its own and prove the sums.",
     "broker": "Run a Kafka broker on this machine, for development and tests.",
     "jars": "Fetch and verify the jars that Spark and the broker need.",

@@ -47,5 +47,6 @@ def _next(folder: Path) -> list[str]:
         "now:",
         f"  cd {folder}",
         "  lakehouse check          # the settings and the entities, without Kafka",
+        "  lakehouse doctor         # this machine, Kafka and the lake",
         "  lakehouse demo --keep    # the whole pipeline on a broker of its own",
     ]
