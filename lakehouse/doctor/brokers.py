@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from confluent_kafka import KafkaError, KafkaException, TopicCollection, admin
+from confluent_kafka import KafkaError, KafkaException, TopicCollection, Uuid, admin
 
 from lakehouse.doctor.finding import fail, of, ok, warn
 from lakehouse.doctor.options import translated
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 # Far beyond what a broker that is there needs, and short enough to wait for one that is not.
 CONNECT_SECONDS = 2.0
 ANSWER_SECONDS = 4.0
+# What brokers without ids of topics say: 16 bytes of zeros.
+NO_ID = "A" * 22
 # As Kafka's own client takes an address, with a protocol before it or without.
 ADDRESS = re.compile(r"\s*(?:\w+://)?\[?([0-9a-zA-Z\-%._:]+)\]?:(\d+)\s*")
 REFUSALS = {
@@ -133,8 +135,14 @@ def _ids(client: admin.AdminClient, topics: list[str]) -> dict[str, str]:
         asked = client.describe_topics(TopicCollection(topics), request_timeout=CONNECT_SECONDS)
         for name, future in asked.items():
             with suppress(KafkaException):
-                found[name] = str(future.result(timeout=ANSWER_SECONDS).topic_id)
-    return found
+                found[name] = topic_id(future.result(timeout=ANSWER_SECONDS).topic_id)
+    return {name: own for name, own in found.items() if own is not None}
+
+
+def topic_id(own: Uuid) -> str | None:
+    """Return Kafka's *own* id of a topic as Java writes it, and so bronze; None of all zeros."""
+    text = str(own).translate(str.maketrans("+/", "-_"))
+    return None if text == NO_ID else text
 
 
 def connected(addresses: Iterable[tuple[str, int]]) -> dict[str, str]:

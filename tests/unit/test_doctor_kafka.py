@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+import base64
+import ssl
+import struct
+import threading
+from contextlib import closing, suppress
 from datetime import UTC, datetime
+from ipaddress import IPv4Address
 from socket import socket
+from socketserver import StreamRequestHandler, ThreadingTCPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from confluent_kafka import KafkaError, Producer
+from confluent_kafka import KafkaError, Producer, Uuid
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -78,6 +84,14 @@ def test_a_broker_is_asked_for_its_topics_and_creates_none(
         ("ok", "esports-matches"),
         ("fail", "esports-players"),
     ]
+
+
+@pytest.mark.parametrize("text", ["BFIxrFaXTVum7yGx0g46Dw", "-_IxrFaXTVum7yGx0g4-_w"])
+def test_the_id_of_a_topic_is_written_as_bronze_has_it(text: str) -> None:
+    high, low = struct.unpack(">qq", base64.urlsafe_b64decode(f"{text}=="))
+
+    assert brokers.topic_id(Uuid(high, low)) == text
+    assert brokers.topic_id(Uuid(0, 0)) is None
 
 
 def test_a_closed_port_is_told_with_its_reason(closed_port: str) -> None:
@@ -174,7 +188,9 @@ def certificate() -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
     builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
     builder = builder.not_valid_before(datetime(2026, 1, 1, tzinfo=UTC))
-    builder = builder.not_valid_after(datetime(2027, 1, 1, tzinfo=UTC))
+    builder = builder.not_valid_after(datetime(2036, 1, 1, tzinfo=UTC))
+    here = x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))])
+    builder = builder.add_extension(here, critical=False)
     return builder.sign(key, hashes.SHA256()), key
 
 
@@ -202,6 +218,60 @@ def test_a_truststore_of_java_is_given_on_as_certificates(
         assert not untried
         assert translated["ssl.ca.pem"] == pem
         assert translated["security.protocol"] == "SSL"
+
+
+@pytest.fixture
+def tls_port(
+    tmp_path: Path, certificate: tuple[x509.Certificate, ec.EllipticCurvePrivateKey]
+) -> Iterator[str]:
+    """An address where TLS is spoken, with the certificate, and nothing is ever answered."""
+    own, key = certificate
+    plain = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (tmp_path / "server.pem").write_bytes(own.public_bytes(Encoding.PEM) + plain)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "server.pem")
+
+    class Silent(StreamRequestHandler):
+        def handle(self) -> None:
+            with suppress(OSError), context.wrap_socket(self.request, server_side=True) as spoken:
+                while spoken.recv(1024):
+                    pass
+
+    with ThreadingTCPServer(("127.0.0.1", 0), Silent) as server:
+        server.daemon_threads = True  # they end with the client, which an error may still hold
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_certificate_is_refused_unless_the_truststore_of_java_holds_it(
+    tmp_path: Path,
+    certificate: tuple[x509.Certificate, ec.EllipticCurvePrivateKey],
+    tls_port: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(brokers, "ANSWER_SECONDS", 0.5)
+    trusted = [pkcs12.PKCS12Certificate(certificate[0], b"ca")]
+    store = pkcs12.serialize_java_truststore(trusted, BestAvailableEncryption(SECRET.encode()))
+    (tmp_path / "ca.p12").write_bytes(store)
+    without = kafka(tls_port, options=tls())
+    holding = kafka(
+        tls_port,
+        options=tls(ssl_truststore_location=str(tmp_path / "ca.p12")),
+        ssl_truststore_password=SecretStr(SECRET),
+    )
+
+    with pytest.raises(SourceError) as refused:
+        brokers.asked(without, [])
+    with pytest.raises(SourceError) as unanswered:
+        brokers.asked(holding, [])
+
+    assert refused.value.code == "BROKER_REFUSED"
+    assert "certificate" in refused.value.message.why
+    assert unanswered.value.code == "BROKER_UNREACHABLE"  # the handshake went well: it is silent
+    assert SECRET not in str(unanswered.value.message)
 
 
 def test_a_keystore_is_given_on_in_the_form_that_the_client_reads(
