@@ -110,7 +110,7 @@ def _answer(
         listed = client.list_topics(timeout=ANSWER_SECONDS)
     except KafkaException as error:
         client.poll(0)
-        raise failure(settings, [error.args[0], *errors]) from error
+        raise failure(settings, errors) from error
     there = {(str(one.host), one.port) for one in listed.brokers.values()}
     found = {name: listed.topics[name] for name in topics if name in listed.topics}
     ids = _ids(client, list(found))
@@ -162,17 +162,19 @@ def _refusal(address: tuple[str, int]) -> str:
 
 
 def failure(settings: KafkaSettings, errors: Sequence[KafkaError]) -> SourceError:
-    """Return the error that *errors*, of one attempt, stand for; the one that tells most is named.
+    """Return the error that *errors*, of one attempt at an open port, stand for.
 
-    "All brokers are down" and "transport failure" follow from others and are told only alone.
+    A refusal tells most, then a lost connection. "All brokers are down" follows from others, and is
+    never told.
     """
     # A handshake that fails is of the code of a lost connection, and only the words tell.
     refused = [one for one in errors if one.code() in REFUSALS or "handshake" in one.str().lower()]
     telling = [one for one in errors if one.code() == KafkaError._TRANSPORT]  # noqa: SLF001 - as above
-    reason = (refused or telling[-1:] or list(errors))[-1].str()
     if refused:
+        reason = refused[-1].str()
         return SourceError("BROKER_REFUSED", bootstrap=settings.bootstrap, reason=reason)
-    return _unreachable(settings, reason)
+    silent = f"it takes connections, and gave no answer within {ANSWER_SECONDS:g} s"
+    return _unreachable(settings, telling[-1].str() if telling else silent)
 
 
 def _unreachable(settings: KafkaSettings, reason: str) -> SourceError:

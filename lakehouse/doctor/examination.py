@@ -47,35 +47,31 @@ def examine(folder: Path, env: str | None) -> Iterator[Finding]:
         return
     named = f" with environment {env}" if env else ""
     yield ok("configuration", f"the settings of {folder}{named} are sound")
-    found, wrong = _entities(folder)
-    yield from wrong
+    found: list[Entity] = []
+    yield from settled("entities", partial(_entities, folder / "entities", found))
     yield from settled("jars", partial(machine.jar_files, config.jars.dir))
     yield from _examined(config, found)
 
 
-def _entities(folder: Path) -> tuple[list[Entity], list[Finding]]:
-    """Return the sound entities, and what was found of all of them."""
-    found: list[Entity] = []
-    said: list[Finding] = []
-    home = folder / "entities"
+def _entities(home: Path, sound: list[Entity]) -> Iterator[Finding]:
+    """Read each entity below *home*, and add it to those that are *sound* where it is."""
     names = sorted(path.name for path in home.iterdir() if path.is_dir()) if home.is_dir() else []
+    if not names:
+        raise ConfigError("FILE_MISSING", file=home, purpose="its folders are the entities")
     for name in names:
         try:
-            found.append(entities.load(home / name))
+            sound.append(entities.load(home / name))
         except LakehouseError as error:
-            said.append(of("entities", error, name))
-    if not names:
-        purpose = "its folders are the entities"
-        said.append(of("entities", ConfigError("FILE_MISSING", file=home, purpose=purpose)))
-    if found:
-        cured = "`lakehouse check` looks into their schemas and expectations"
-        said.append(ok("entities", f"{', '.join(one.name for one in found)}; {cured}"))
-    return found, said
+            yield of("entities", error, name)
+    if sound:
+        there = ", ".join(one.name for one in sound)
+        said = f"{there}; `lakehouse check` looks into their schemas and expectations"
+        yield ok("entities", said)
 
 
 def _examined(config: Config, found: Sequence[Entity]) -> Iterator[Finding]:
     tables, wrong = _tables(config, found)
-    yield from _kafka(config, found, tables)
+    yield from settled("broker", partial(_kafka, config, found, tables))
     yield from settled("root", partial(lake.root, config.lake, config.state_dir))
     spill = Path(config.spark.options.get("spark.local.dir", SPILL).partition(",")[0])
     local = [Path(config.lake.location)] if config.lake.is_local else []

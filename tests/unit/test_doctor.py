@@ -339,6 +339,19 @@ def test_a_fault_is_found_and_cured_in_its_own_line(world: World, spoil: str) ->
     assert code >= {"warn": 1, "fail": 2}[verdict]
 
 
+def test_a_folder_that_may_not_be_read_is_told(world: World) -> None:
+    def refused(path: Path) -> Iterator[Path]:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    world.patch.setattr(Path, "iterdir", refused)  # root may read everything, also in a container
+
+    code, findings = world.examined()
+
+    told = [one["found"] for one in findings if one["verdict"] == "fail"]
+    assert code == 2
+    assert f"{world.conf / 'entities'}: Permission denied" in told
+
+
 def test_one_fault_does_not_hide_the_next(world: World) -> None:
     for spoil in ("no java", "a broken entity", "no broker", "a killed stream", "another layout"):
         FAULTS[spoil][0](world)

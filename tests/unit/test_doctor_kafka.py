@@ -176,7 +176,10 @@ def test_a_refused_login_is_told_rather_than_what_follows_from_it() -> None:
 
     assert error.code == "BROKER_REFUSED"
     assert error.params["reason"] == "SASL authentication failed"
-    assert brokers.failure(kafka("b:1"), errors[:1]).code == "BROKER_UNREACHABLE"
+    lost, silent = (brokers.failure(kafka("b:1"), some) for some in (errors[:1], errors[2:]))
+    assert (lost.code, silent.code) == ("BROKER_UNREACHABLE", "BROKER_UNREACHABLE")
+    assert lost.params["reason"] == "no metadata"
+    assert "no answer" in silent.message.why
 
 
 # Security options
