@@ -13,7 +13,7 @@ from lakehouse.errors import ConfigError
 CONF = Path(__file__).parents[2] / "conf"
 SHIPPED = sorted(path for path in (CONF / "entities").iterdir() if path.is_dir())
 TOML = 'topic = "t"\nkeys = ["id"]\n'
-NO_OTHER = "it knows derived, keys, limits, partition_by, sequence_by, topic"
+NO_OTHER = "it knows deletion_vectors, derived, keys, limits, partition_by, sequence_by, topic"
 
 
 @pytest.fixture
