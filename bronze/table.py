@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from lakehouse import checkpoints, tables
+from lakehouse import checkpoints, layout, tables
 from lakehouse.errors import SourceError
 
 if TYPE_CHECKING:
@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from lakehouse.entities import Entity
     from lakehouse.tables import Lake
-
-TOPIC_ID = "lakehouse.topicId"
 
 
 def prepare(spark: SparkSession, entity: Entity, lake: Lake, topic_id: str | None) -> None:
@@ -27,14 +25,13 @@ def prepare(spark: SparkSession, entity: Entity, lake: Lake, topic_id: str | Non
     table = lake.table("bronze", entity.name)
     checkpoints.compare(spark, table)
     properties = {
-        "lakehouse.entity": json.dumps({"topic": entity.topic}),
-        TOPIC_ID: topic_id or "",
-        "delta.appendOnly": "true",
+        layout.IDENTITY: json.dumps({"topic": entity.topic}),
+        layout.TOPIC_ID: topic_id or "",
         "delta.dataSkippingStatsColumns": tables.BRONZE_STATS,
     }
     tables.create(spark, table, tables.BRONZE, lake, **properties)
     tables.fit(spark, table, tables.BRONZE, lake)
     tables.keep_identity(spark, table, entity)
-    before = table.properties(spark).get(TOPIC_ID) or None
+    before = table.properties(spark).get(layout.TOPIC_ID) or None
     if before and topic_id and before != topic_id:
         raise SourceError("TOPIC_RECREATED", topic=entity.topic, before=before, now=topic_id)

@@ -35,11 +35,12 @@ Facts go to standard output, as text or with `--json` as one JSON object; everyt
 standard error. Every command has `-h` and `--help`.
 """
 
-# The one code with several meanings.
+# The codes with several meanings.
 ONE = (
     "An error that nobody foresaw; its trace is shown. `lakehouse broker status`: none runs. "
-    "`lakehouse audit verify`: there are differences."
+    "`lakehouse audit verify`: there are differences. `lakehouse doctor`: something warns."
 )
+TWO = "`lakehouse doctor`: something fails."
 CODES = f"""\
 ## Exit codes
 
@@ -112,7 +113,9 @@ def _section(ctx: click.Context) -> str:
 
 def _exit_codes() -> str:
     kinds = LakehouseError.__subclasses__()
-    rows = [f"| {kind.exit_code} | {_cell(inspect.getdoc(kind) or '')} |\n" for kind in kinds]
+    told = {kind.exit_code: inspect.getdoc(kind) or "" for kind in kinds}
+    told[2] += f" {TWO}"
+    rows = [f"| {code} | {_cell(text)} |\n" for code, text in told.items()]
     return CODES + "".join(rows)
 
 

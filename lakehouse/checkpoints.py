@@ -102,7 +102,7 @@ def compare(spark: SparkSession, table: Table) -> Checkpoint | None:
     checkpoint = read(spark, table.checkpoint)
     there = table.exists(spark)
     written = table.transactions(spark) if there else {}
-    difference = _difference(checkpoint, written, there=there)
+    difference = differing(checkpoint, written, there=there)
     if difference:
         raise TableError(
             "CHECKPOINT_MISMATCH", stream=table.name, path=table.checkpoint, difference=difference
@@ -110,9 +110,12 @@ def compare(spark: SparkSession, table: Table) -> Checkpoint | None:
     return checkpoint
 
 
-def _difference(
-    checkpoint: Checkpoint | None, written: dict[str, int], *, there: bool
-) -> str | None:
+def differing(checkpoint: Checkpoint | None, written: dict[str, int], *, there: bool) -> str | None:
+    """Say in what a checkpoint and its table disagree, or None.
+
+    *written* is the last transaction of each checkpoint in the table; *there*, whether there is a
+    table at all.
+    """
     if checkpoint is None:
         last = max(written.values(), default=None)
         return None if last is None else f"the table has batch {last}, and there is no checkpoint"

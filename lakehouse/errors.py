@@ -142,6 +142,11 @@ class ConfigError(LakehouseError):
             "the demo proves its own sums, so it needs a lake of its own and deletes none",
             "name an empty or absent folder in LAKEHOUSE__LAKE__ROOT, or unset it",
         ),
+        "FOLDER_UNWRITABLE": Message(
+            "no project can be made in {folder}",
+            "{reason}",
+            "name another folder, or mend its owner and permissions; what is there was not changed",
+        ),
         "BAD_OPTION": Message(
             "option '{key}' is refused",
             "{reason}",

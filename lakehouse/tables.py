@@ -23,6 +23,7 @@ from pyspark.sql.types import (
     TimestampType,
 )
 
+from lakehouse import layout
 from lakehouse.errors import TableError
 
 if TYPE_CHECKING:
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from lakehouse.entities import Entity
-
-LAYOUT = "1"
-DELETION_VECTORS = "delta.enableDeletionVectors"
 
 HEADERS = ArrayType(
     StructType([StructField("key", StringType()), StructField("value", BinaryType())])
@@ -199,10 +197,10 @@ def create(
         .location(table.path)
         .addColumns(columns)
         .partitionedBy(*partition_by)
-        .property("lakehouse.layout", LAYOUT)
-        .property("delta.enableInCommitTimestamps", "true")
     )
-    for key, value in {DELETION_VECTORS: "false", **properties, **_retention(lake)}.items():
+    layer = table.name.partition(".")[0]
+    promised = layout.promised(layer, lake.time_travel)
+    for key, value in {layout.DELETION_VECTORS: "false", **properties, **promised}.items():
         builder = builder.property(key, value)
     try:
         builder.execute()
@@ -211,11 +209,6 @@ def create(
         raise TableError("SCHEMA_CONFLICT", table=table.name, difference=difference) from error
     except (PySparkException, Py4JJavaError) as error:
         raise TableError("ROOT_UNWRITABLE", root=lake.root, reason=_first_line(error)) from error
-
-
-def _retention(lake: Lake) -> dict[str, str]:
-    names = ("delta.logRetentionDuration", "delta.deletedFileRetentionDuration")
-    return dict.fromkeys(names, f"interval {lake.time_travel}")
 
 
 def fit(spark: SparkSession, table: Table, columns: StructType, lake: Lake, **follows: str) -> None:
@@ -227,9 +220,9 @@ def fit(spark: SparkSession, table: Table, columns: StructType, lake: Lake, **fo
         TableError: LAYOUT_UNKNOWN, or SCHEMA_CONFLICT when a column is gone or has another type.
     """
     properties = table.properties(spark)
-    layout = properties.get("lakehouse.layout")
-    if layout != LAYOUT:
-        raise TableError("LAYOUT_UNKNOWN", table=table.name, found=layout, expected=LAYOUT)
+    found = properties.get(layout.LAYOUT)
+    if found != layout.VERSION:
+        raise TableError("LAYOUT_UNKNOWN", table=table.name, found=found, expected=layout.VERSION)
     there = {field.name: field.dataType for field in table.read(spark).schema}
     wanted = {field.name: field.dataType for field in columns}
     for name, kind in there.items():
@@ -242,7 +235,7 @@ def fit(spark: SparkSession, table: Table, columns: StructType, lake: Lake, **fo
                 f"{wanted[name].simpleString()} in the entity"
             )
             raise TableError("SCHEMA_CONFLICT", table=table.name, difference=difference)
-    follows |= _retention(lake)
+    follows |= layout.retention(lake.time_travel)
     if any(properties.get(key) != value for key, value in follows.items()):
         changed = ", ".join(f"'{key}' = '{value}'" for key, value in follows.items())
         spark.sql(f"ALTER TABLE delta.{quoted(table.path)} SET TBLPROPERTIES ({changed})")
@@ -258,7 +251,7 @@ def keep_identity(spark: SparkSession, table: Table, entity: Entity) -> None:
     Raises:
         TableError: ENTITY_CONFLICT, naming what changed.
     """
-    before = json.loads(table.properties(spark)["lakehouse.entity"])
+    before = json.loads(table.properties(spark)[layout.IDENTITY])
     now = json.loads(entity.identity)
     for key, value in before.items():
         if value != now[key]:

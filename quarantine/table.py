@@ -47,10 +47,7 @@ QUARANTINE = StructType(
 
 def prepare(spark: SparkSession, table: Table, lake: Lake) -> None:
     """Have the quarantine *table* exist and fit. It is append-only, as bronze is."""
-    properties = {
-        "delta.appendOnly": "true",
-        "delta.dataSkippingStatsColumns": tables.BRONZE_STATS,
-    }
+    properties = {"delta.dataSkippingStatsColumns": tables.BRONZE_STATS}
     tables.create(spark, table, QUARANTINE, lake, **properties)
     tables.fit(spark, table, QUARANTINE, lake)
 

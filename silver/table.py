@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql.types import StructType
 
-from lakehouse import checkpoints, schemas, tables
+from lakehouse import checkpoints, layout, schemas, tables
 from lakehouse.audit import conditions
 from lakehouse.errors import TableError
 from quarantine import table as quarantine
@@ -44,14 +44,14 @@ def prepare(spark: SparkSession, entity: Entity, lake: Lake) -> Checkpoint | Non
     checkpoint = checkpoints.compare(spark, silver)
     _compare_quarantine(spark, lake.table("quarantine", entity.name), checkpoint)
     properties = {
-        "lakehouse.entity": entity.identity,
+        layout.IDENTITY: entity.identity,
         # A partition's value is a producer's text: as a folder's name it could be too long.
         "delta.randomizeFilePrefixes": "true",
     }
     columns, vectors = tables.nullable(columns), str(entity.deletion_vectors).lower()
-    properties[tables.DELETION_VECTORS] = vectors
+    properties[layout.DELETION_VECTORS] = vectors
     tables.create(spark, silver, columns, lake, partition_by=entity.partition_by, **properties)
-    tables.fit(spark, silver, columns, lake, **{tables.DELETION_VECTORS: vectors})
+    tables.fit(spark, silver, columns, lake, **{layout.DELETION_VECTORS: vectors})
     tables.keep_identity(spark, silver, entity)
     quarantine.prepare(spark, lake.table("quarantine", entity.name), lake)
     return checkpoint

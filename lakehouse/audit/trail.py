@@ -48,7 +48,7 @@ def fold(spark: SparkSession, table: Table, lake: Lake) -> int:
         return 0
     rows = tables.frame(spark, [one.to_row() for one in new], TRAIL)
     if not exists:
-        tables.create(spark, trail, rows.schema, lake, **{"delta.appendOnly": "true"})
+        tables.create(spark, trail, rows.schema, lake)
     writer = rows.coalesce(1).write.format("delta").mode("append")
     marks = {"txnAppId": APPLICATION, "txnVersion": str(new[-1].version)}
     writer.options(**marks).save(trail.path)

@@ -105,7 +105,7 @@ def keep(spark: SparkSession, found: Validation, lake: Lake) -> None:
         for f in found.findings
     ]
     frame = tables.frame(spark, rows, VALIDATIONS)
-    tables.create(spark, table, frame.schema, lake, **{"delta.appendOnly": "true"})
+    tables.create(spark, table, frame.schema, lake)
     frame.coalesce(1).write.format("delta").mode("append").save(table.path)
 
 

@@ -15,6 +15,7 @@ from lakehouse import __version__
 from lakehouse.errors import LakehouseError
 
 COMMANDS = {
+    "init": "Make a new project: settings, sample entities, notebooks; overwrites nothing.",
     "start": "Start the bronze and silver streams.",
     "status": "Show how the streams are doing, and what is in quarantine.",
     "query": "Answer SQL over the tables, now or as they were.",
@@ -28,6 +29,7 @@ COMMANDS = {
     "resume": "Let a silver stream go on whose circuit breaker has tripped.",
     "stop": "Stop running streams after the batch in hand.",
     "check": "Validate the whole configuration; needs no Kafka and writes nothing.",
+    "doctor": "Look for what is wrong with this machine, Kafka and the lake, and how to mend it.",
     "demo": "Run the whole pipeline on a broker of its own and prove the sums.",
     "broker": "Run a Kafka broker on this machine, for development and tests.",
     "jars": "Fetch and verify the jars that Spark and the broker need.",

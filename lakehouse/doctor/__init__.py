@@ -1,0 +1,1 @@
+"""What may be wrong with a machine, its Kafka and its lake, found without Spark and a JVM."""
