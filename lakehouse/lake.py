@@ -18,6 +18,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from lakehouse import entities
 from lakehouse.config import load
 from lakehouse.reading import tables, versions
 from lakehouse.reading.frames import Rows
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from lakehouse.reading.diff import Diff
     from lakehouse.reading.schema import Schema
     from lakehouse.reading.status import Status
+    from lakehouse.reading.story import Story, Whereabouts
     from lakehouse.reading.tables import Catalog
     from lakehouse.reading.versions import AsOf
     from lakehouse.settings import Config
@@ -148,6 +150,26 @@ class Table:
 
 
 @dataclass(frozen=True, repr=False)
+class Silver(Table):
+    """The newest valid row of each key of an entity."""
+
+    def trace(self, *key: object, limit: int = 20) -> Story:
+        """Return what became of each message of *key*, a value for each column of the key.
+
+        Of the newest *limit* messages; as it is now, whatever the table is `at`. The same as
+        `lakehouse trace ENTITY KEY` tells: printed it is that text, and `facts` is that JSON.
+
+        Raises:
+            ConfigError: BAD_KEY.
+            TableError: TABLE_MISSING, of bronze; TABLE_UNREADABLE.
+        """
+        from lakehouse.reading.story import story
+
+        (entity,) = entities.load_all(self.lake.config.folder, [self.source.entity])
+        return story(self.lake.config.lake, entity, [str(value) for value in key], limit)
+
+
+@dataclass(frozen=True, repr=False)
 class Quarantine(Table):
     """The messages of an entity that were refused, each with all of its reasons."""
 
@@ -197,9 +219,9 @@ class Lake:
         """Return every message of *entity*, as it came."""
         return self.table(f"bronze.{entity}")
 
-    def silver(self, entity: str) -> Table:
+    def silver(self, entity: str) -> Silver:
         """Return the newest valid row of each key of *entity*."""
-        return self.table(f"silver.{entity}")
+        return Silver(self, self.catalog.table(f"silver.{entity}"))
 
     def quarantine(self, entity: str) -> Quarantine:
         """Return the refused messages of *entity*."""
@@ -226,6 +248,21 @@ class Lake:
         from lakehouse.reading.query import query
 
         return Rows(query(self.catalog, sql, as_of=_as_of(at, version)).rows)
+
+    def trace(self, position: str) -> Whereabouts:
+        """Return where the message at *position*, TOPIC:PARTITION:OFFSET, went.
+
+        The same as `lakehouse trace` tells: its own text is that text, and `facts` is that JSON.
+        The traces of a key are those of `silver(entity).trace(key)`.
+
+        Raises:
+            ConfigError: BAD_POSITION or UNKNOWN_TOPIC.
+            TableError: TABLE_MISSING, of bronze; TABLE_UNREADABLE.
+        """
+        from lakehouse.reading.story import whereabouts
+
+        known = entities.load_all(self.config.folder)
+        return whereabouts(self.config.lake, known, position)
 
     def status(self) -> Status:
         """Return how its streams are doing, what is in quarantine, and the last verdicts."""
