@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -22,7 +22,7 @@ from lakehouse.errors import ConfigError, LakehouseError, MachineError
 from lakehouse.reading import engine, frames, versions
 from tests import planted
 from tests.conftest import CONF, ROOT
-from tests.lakes import TOPIC, Planted, match, refused
+from tests.lakes import BEGAN, TOPIC, Planted, match, refused
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -137,26 +137,47 @@ def test_the_tables_of_a_lake_are_named_and_described(lake: Lake) -> None:
 
 
 def test_quarantine_counts_each_message_once_under_each_of_its_reasons(
-    lake: Lake, tmp_path: Path
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    codes = [["not_json"], ["wrong_type", "wrong_type", "key_missing"], ["wrong_type"], []]
-    reasons = [[{"code": code, "rule": None} for code in one] for one in codes]
-    kind = pa.list_(pa.struct([("code", pa.string()), ("rule", pa.string())]))
-    for part in (slice(0, 2), slice(2, 4)):
-        rows = pa.table({"offset": [0, 1], "reasons": pa.array(reasons[part], kind)})
-        write_deltalake(tmp_path / "quarantine" / "matches", rows, mode="append")
-    planted.stamp(tmp_path / "quarantine" / "matches")
+    monkeypatch.setenv("LAKEHOUSE__LAKE__ROOT", str(tmp_path))
+    made = Planted(tmp_path).made()
+    first = refused("x", 0, "not_json")
+    made.batch(first, refused("x", 1, "wrong_type", "wrong_type", "key_missing"))
+    made.batch(refused("x", 2, "wrong_type"))
+    made.decide(first, "released", "r1")
 
-    refused = lake.quarantine("matches")
+    quarantine = lakehouse.open(CONF).quarantine("matches")
 
-    assert refused.by_reason().arrow().to_pylist() == [
-        {"reason": "wrong_type", "messages": 2},
-        {"reason": "key_missing", "messages": 1},
-        {"reason": "not_json", "messages": 1},
+    assert quarantine.by_reason().arrow().to_pylist() == [
+        {"reason": "wrong_type", "messages": 2, "open": 2},
+        {"reason": "key_missing", "messages": 1, "open": 1},
+        {"reason": "not_json", "messages": 1, "open": 0},
     ]
-    assert refused.at(version=0).arrow().num_rows == 2
-    then = lake.quarantine("matches").at(version=0)
-    assert then.by_reason().polars()["messages"].to_list() == [1, 1, 1]
+    assert quarantine.at(version=1).by_reason().polars()["messages"].to_list() == [1, 1, 1]
+    assert quarantine.at(version=0).by_reason().pandas().empty
+
+
+def test_quarantine_counts_messages_by_their_last_decision(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAKEHOUSE__LAKE__ROOT", str(tmp_path))
+    made = Planted(tmp_path).made()
+    messages = [refused("x", offset, "not_json") for offset in range(5)]
+    made.batch(*messages[:4])
+    made.batch(messages[4])
+    quarantine = lakehouse.open(CONF).quarantine("matches")
+    assert quarantine.by_status().arrow().to_pylist() == [{"status": "open", "messages": 5}]
+
+    later = BEGAN + timedelta(hours=1)
+    made.decide(messages[0], "discarded", "r1")
+    made.decide(messages[1], "refused again", "r1")
+    made.decide(messages[4], "refused again", "r1")
+    made.decide(messages[4], "released", "r2", at=later)
+
+    counted = {one["status"]: one["messages"] for one in quarantine.by_status().arrow().to_pylist()}
+    assert counted == {"open": 2, "discarded": 1, "refused again": 1, "released": 1}
+    then = quarantine.at(version=1).by_status().arrow().to_pylist()
+    assert {one["status"] for one in then} == {"open", "discarded", "refused again"}
 
 
 def test_trail_and_bronze_are_there_by_name(lake: Lake, tmp_path: Path) -> None:
