@@ -295,6 +295,11 @@ class MachineError(LakehouseError):
             "{reason}",
             "look at the log ({log}) and at the [spark] settings, such as driver_memory",
         ),
+        "SPARK_TAKEN": Message(
+            "the Spark session of this process cannot show the lake",
+            "{reason}",
+            "stop it first, by spark.stop(), or use another process",
+        ),
         "JARS_UNSOUND": Message(
             "{count} of the {group} jars in {folder} cannot be used",
             "{reasons}",

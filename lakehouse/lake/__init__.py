@@ -1,4 +1,6 @@
-"""A lake for notebooks and programs: its tables as they are and as they were, without Spark.
+"""A lake for notebooks and programs: its tables as they are and as they were.
+
+Without Spark, unless its session is asked for.
 
     import lakehouse
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     import duckdb
+    from pyspark.sql import SparkSession
 
     from lakehouse.reading.status import Status
     from lakehouse.reading.story import Whereabouts
@@ -114,6 +117,31 @@ class Lake:
 
         known = entities.load_all(self.config.folder)
         return whereabouts(self.config.lake, known, position)
+
+    def spark(self) -> SparkSession:
+        """Return the Spark session of this process, in which the tables have their names.
+
+        `SELECT ... FROM silver.matches VERSION AS OF 3`, `TIMESTAMP AS OF '2026-01-31 10:00'`, and
+        joins of such. The trail of `silver.matches` is `audit.silver_matches`. Times are UTC.
+
+        The first call starts a session, with the settings of the lake's streams: seconds. Another
+        call returns the same one, and adds the tables that have come since. It ends with the
+        process, or by `spark.stop()`; a session that another lake or another program has started
+        here is refused. The names are in memory, and nothing is written to the lake.
+
+        Meant to read. It prevents nothing: an INSERT, a DELETE or an OPTIMIZE would be done, and
+        beside a running stream both writers can win a commit, which loses rows. Unlike `at`,
+        TIMESTAMP AS OF refuses a time after the newest commit.
+
+        Raises:
+            MachineError: JAVA_MISSING, JARS_UNSOUND, SPARK_FAILED or SPARK_TAKEN.
+            ConfigError: BAD_OPTION.
+        """
+        from lakehouse import databases
+
+        spark = databases.spark_of(self.config)
+        databases.register(spark, self.catalog)
+        return spark
 
     def status(self) -> Status:
         """Return how its streams are doing, what is in quarantine, and the last verdicts."""
