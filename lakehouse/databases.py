@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 def spark_of(config: Config) -> SparkSession:
     """Return the session of this process: the one that runs, or a new one with our settings.
 
-    What a new one keeps beside the lake, its warehouse, is a temporary folder that goes with it.
+    What a new one keeps beside the lake, its warehouse, is a temporary folder, which goes when the
+    session is no longer referred to, or with the process.
 
     Raises:
         MachineError: SPARK_TAKEN where one runs that reads tables in another way; and as
