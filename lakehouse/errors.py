@@ -101,6 +101,21 @@ class ConfigError(LakehouseError):
             "without a zone they are UTC",
             "correct it",
         ),
+        "BAD_POSITION": Message(
+            "'{text}' is not the position of a message",
+            "a position is TOPIC:PARTITION:OFFSET, such as esports-matches:3:51",
+            "correct it; to trace a key, write its entity first: `lakehouse trace ENTITY KEY`",
+        ),
+        "UNKNOWN_TOPIC": Message(
+            "no entity has the topic '{topic}'",
+            "the topics of the entities are {known}",
+            "correct it",
+        ),
+        "BAD_KEY": Message(
+            "{key} cannot be a key of {entity}",
+            "{reason}",
+            "give a value for each column of the key, in this order",
+        ),
         "BAD_QUERY": Message(
             "the query cannot be answered",
             "{reason}",
@@ -284,6 +299,11 @@ class MachineError(LakehouseError):
             "Spark did not start",
             "{reason}",
             "look at the log ({log}) and at the [spark] settings, such as driver_memory",
+        ),
+        "SPARK_TAKEN": Message(
+            "the Spark session of this process cannot show the lake",
+            "{reason}",
+            "stop it first, by spark.stop(), or use another process",
         ),
         "JARS_UNSOUND": Message(
             "{count} of the {group} jars in {folder} cannot be used",

@@ -70,13 +70,27 @@ JAVA_OPTIONS = (
 )
 
 
-def start(config: Config, *, log: Path | None = None, inherit: Sequence[int] = ()) -> SparkSession:
+def running() -> SparkSession | None:
+    """Return the session of this process, whoever started it; None where none runs."""
+    if SparkContext._active_spark_context is None:  # noqa: SLF001 - pyspark asks a JVM otherwise
+        return None
+    return SparkSession.builder.getOrCreate()
+
+
+def start(
+    config: Config,
+    *,
+    log: Path | None = None,
+    inherit: Sequence[int] = (),
+    warehouse: Path | None = None,
+) -> SparkSession:
     """Return a running session with Delta and Kafka on its classpath.
 
     Nothing is downloaded. The JVM inherits the descriptors *inherit*, so a lock that they hold
     lasts as long as either process, and it ignores SIGINT, SIGTERM and SIGHUP: a signal to the
     whole process group stops the streams in order instead of tearing the JVM from under them.
-    Spark's own log goes to *log*, or nowhere.
+    Spark's own log goes to *log*, or nowhere. Its *warehouse*, in which nothing of ours lies, is
+    in the folder of the state if not given. Call it from the main thread, as signals demand.
 
     Raises:
         MachineError: JAVA_MISSING or JARS_UNSOUND.
@@ -87,6 +101,8 @@ def start(config: Config, *, log: Path | None = None, inherit: Sequence[int] = (
             raise ConfigError("BAD_OPTION", key=key, reason="what lakehouse gives it is relied on")
     paths = jars.verify("spark", config.jars.dir)
     jars.java()
+    if running() is None:
+        _end_jvm()  # of a session that was stopped by its own `stop`: a new one would live in it
     own = resources.files("lakehouse").joinpath("spark-conf")
     where = f"-Dlakehouse.jvm.level=warn -Dlakehouse.jvm.log={log}" if log else ""
     conf = SparkConf(loadDefaults=False).setMaster(config.spark.master)
@@ -98,7 +114,7 @@ def start(config: Config, *, log: Path | None = None, inherit: Sequence[int] = (
         "spark.driver.extraJavaOptions": JAVA_OPTIONS.format(
             log4j=own / "log4j2.properties", log=where
         ),
-        "spark.sql.warehouse.dir": str(config.state_dir / "warehouse"),
+        "spark.sql.warehouse.dir": str(warehouse or config.state_dir / "warehouse"),
         **config.spark.options,
         **REQUIRED,
         "spark.jars": ",".join(map(str, paths)),
@@ -121,8 +137,12 @@ def start(config: Config, *, log: Path | None = None, inherit: Sequence[int] = (
 
 def stop(spark: SparkSession) -> None:
     """Stop *spark* and its JVM; when this returns, neither a thread nor a process is left."""
-    gateway = spark.sparkContext._gateway  # noqa: SLF001 - pyspark offers no other way to end its JVM
     spark.stop()
+    _end_jvm()
+
+
+def _end_jvm() -> None:
+    gateway = SparkContext._gateway  # noqa: SLF001 - pyspark offers no other way to end its JVM
     if gateway is None:
         return
     SparkContext._gateway = SparkContext._jvm = None  # noqa: SLF001 - so that a new session starts a new JVM

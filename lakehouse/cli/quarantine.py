@@ -83,8 +83,6 @@ def show_one(ctx: click.Context, position: str, *, as_hex: bool, as_json: bool) 
     from lakehouse.reading.quarantine import at_position
 
     at = parse(position)
-    if at is None:
-        raise click.BadParameter(f"'{position}' is no TOPIC:PARTITION:OFFSET")
     found = [one for desk in _desks(ctx, (), at.topic) for one in at_position(desk, at)]
     if not found:
         raise click.BadParameter(

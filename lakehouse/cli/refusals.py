@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lakehouse.cli.messages import SHOWN, decided, message_facts, reason, stamp
 from lakehouse.log import escaped
 from lakehouse.reading.decisions import attempts, status
+from lakehouse.reading.messages import SHOWN, decided, message_facts, reason, stamp
 from quarantine.reasons import Reason
 
 if TYPE_CHECKING:

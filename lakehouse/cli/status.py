@@ -38,9 +38,9 @@ def status(ctx: click.Context, *, watch: bool, as_json: bool) -> None:
 
     JSON: `{at, streams: [{stream, state, pid, host, since, batch_id, rows_per_second, lag,
     lag_by_partition, version, committed_at, share, restarts, error, hint, silent, alarms,
-    metrics}], quarantined: {TABLE: rows}, verdicts: [{table, version, of, rule, severity, success,
-    observed}]}`, one line each time with --watch. `share` is that of the messages refused lately,
-    `of` is rows or table.
+    metrics}], quarantined: {TABLE: messages}, verdicts: [{table, version, of, rule, severity,
+    success, observed}]}`, one line each time with --watch. `share` is that of the messages refused
+    lately, `quarantined` counts what is neither released nor discarded, `of` is rows or table.
     """
     from lakehouse.config import load
     from lakehouse.reading import tables
@@ -89,7 +89,7 @@ def _lines(found: Status) -> Iterator[str]:
         yield from (escaped(f"    {said}") for said in _troubles(one))
     yield ""
     for name, rows in found.quarantined.items():
-        yield f"{name}: {rows} messages"
+        yield f"{name}: {rows} messages, neither released nor discarded"
     by_check: dict[tuple[str, int, str], list[Verdict]] = defaultdict(list)
     for verdict in found.verdicts:
         by_check[verdict.table, verdict.version, verdict.of].append(verdict)

@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 import click
 
 from lakehouse.cli.output import json_option, show
-
-if TYPE_CHECKING:
-    from lakehouse.entities import Entity
-    from lakehouse.reading.positions import Position
-    from lakehouse.settings import LakeSettings
 
 
 @click.command()
@@ -37,70 +30,13 @@ def trace(
     """
     from lakehouse import entities
     from lakehouse.config import load
-    from lakehouse.reading import positions
+    from lakehouse.reading.story import story, whereabouts
 
     config = load(ctx.obj["conf"], ctx.obj["env"])
     if key:
-        entity = entities.load_all(ctx.obj["conf"], [target])[0]
-        _trace_key(config.lake, entity, key, limit, as_json=as_json)
+        (entity,) = entities.load_all(ctx.obj["conf"], [target])
+        told = story(config.lake, entity, key, limit)
+        show(told.facts, str(told), as_json=as_json)
         return
-    at = positions.parse(target)
-    if at is None:
-        raise click.BadParameter(
-            f"'{target}' is no TOPIC:PARTITION:OFFSET; after an ENTITY comes a KEY"
-        )
-    known = entities.load_all(ctx.obj["conf"])
-    chosen = [one for one in known if one.topic == at.topic]
-    if not chosen:
-        topics = ", ".join(sorted({one.topic for one in known}))
-        raise click.BadParameter(f"no entity has the topic '{at.topic}'; there are {topics}")
-    _trace_position(config.lake, chosen, at, as_json=as_json)
-
-
-def _trace_position(
-    lake: LakeSettings, chosen: list[Entity], at: Position, *, as_json: bool
-) -> None:
-    from lakehouse.cli.traces import absent_facts, absent_lines, trace_facts, trace_lines
-    from lakehouse.reading.story import of_position
-    from lakehouse.reading.trace import Absent, look
-
-    facts: dict[str, Any] = {"position": str(at), "traces": [], "absent": []}
-    lines: list[str] = []
-    for entity in chosen:
-        found = of_position(look(lake, entity), at)
-        if isinstance(found, Absent):
-            facts["absent"].append(absent_facts(found))
-            lines += absent_lines(found)
-        else:
-            facts["traces"] += [trace_facts(one) for one in found]
-            for one in found:
-                lines += trace_lines(one, several=len(found) > 1, alone=True)
-    show(facts, "\n".join(lines), as_json=as_json)
-
-
-def _trace_key(
-    lake: LakeSettings, entity: Entity, texts: tuple[str, ...], limit: int, *, as_json: bool
-) -> None:
-    from lakehouse.cli.traces import silver_facts, story_lines, trace_facts
-    from lakehouse.reading import keys
-    from lakehouse.reading.story import of_key
-    from lakehouse.reading.trace import look
-
-    if len(texts) != len(entity.keys):
-        wanted = " ".join(entity.keys)
-        raise click.BadParameter(f"the key of {entity.name} is {wanted}: a word for each")
-    seen = look(lake, entity)
-    types = keys.kinds(seen.silver, entity.keys)
-    found = keys.written(texts, types)
-    if found is None:
-        said = ", ".join(f"{name} is {kind}" for name, kind in zip(entity.keys, types, strict=True))
-        raise click.BadParameter(f"that cannot be a key of {entity.name}: {said}")
-    story = of_key(seen, dict(zip(entity.keys, found, strict=True)), limit)
-    facts = {
-        "entity": entity.name,
-        "key": story.key,
-        "row": silver_facts(story.now),
-        "messages": story.messages,
-        "traces": [trace_facts(one) for one in story.told],
-    }
-    show(facts, "\n".join(story_lines(entity.name, story)), as_json=as_json)
+    found = whereabouts(config.lake, entities.load_all(ctx.obj["conf"]), target)
+    show(found.facts, str(found), as_json=as_json)

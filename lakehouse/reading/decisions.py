@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from deltalake import DeltaTable
 
-    from lakehouse.settings import LakeSettings
+    from lakehouse.reading.rows import Located
 
 # The one place that says what the table holds. Its JSON is that of Delta's log, which is also that
 # of Spark: StructType.fromJson(json.loads(DECISIONS.to_json())).
@@ -54,6 +54,8 @@ class Decided(StrEnum):
 
 OPEN = "open"
 STATUSES = (OPEN, *Decided)
+# Of these there is nothing left to do about a message.
+SETTLED = (Decided.RELEASED, Decided.DISCARDED)
 # A replay is an attempt, whatever came of it. To discard is none.
 ATTEMPTS = (Decided.RELEASED, Decided.REFUSED_AGAIN)
 
@@ -83,7 +85,7 @@ class Decision:
         }
 
 
-def beside(lake: LakeSettings, entity: str) -> DeltaTable | None:
+def beside(lake: Located, entity: str) -> DeltaTable | None:
     """Return the table of decisions on the quarantine of *entity*; None before the first one."""
     return opened(lake, "quarantine", table_of(entity))
 

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
+from lakehouse.errors import ConfigError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -37,11 +39,15 @@ class Position:
         return cls(**{name: row[f"{prefix}{name}"] for name in COLUMNS})
 
 
-def parse(text: str) -> Position | None:
-    """Return the position written as TOPIC:PARTITION:OFFSET; None where *text* is none."""
+def parse(text: str) -> Position:
+    """Return the position written as TOPIC:PARTITION:OFFSET.
+
+    Raises:
+        ConfigError: BAD_POSITION.
+    """
     found = WRITTEN.fullmatch(text)
     if not found or int(found[2]) >= 2**31 or int(found[3]) >= 2**63:
-        return None
+        raise ConfigError("BAD_POSITION", text=text)
     return Position(found[1], int(found[2]), int(found[3]))
 
 

@@ -9,7 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lakehouse.reading.decisions import ATTEMPTS, OPEN, Decision, beside, decisions
+from lakehouse.reading.decisions import (
+    ATTEMPTS,
+    OPEN,
+    SETTLED,
+    STATUSES,
+    Decision,
+    beside,
+    decisions,
+)
 from lakehouse.reading.positions import Position, among
 from lakehouse.reading.rows import ask, literal, opened, streamed
 
@@ -20,7 +28,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from deltalake import DeltaTable
 
-    from lakehouse.settings import LakeSettings
+    from lakehouse.reading.rows import Located
 
 PLACE = 'topic, topic_id, "partition", "offset"'
 DECIDED = f"""
@@ -89,7 +97,7 @@ class Stats:
     days: tuple[dict[str, Any], ...]
 
 
-def desk(lake: LakeSettings, entity: str) -> Desk:
+def desk(lake: Located, entity: str) -> Desk:
     """Return the quarantine of *entity* as it is now; of one that has none, an empty one."""
     # Decisions last: a message was refused before it was decided about.
     return Desk(entity, opened(lake, "quarantine", entity), beside(lake, entity))
@@ -99,6 +107,16 @@ def count(at: Desk, wanted: Wanted) -> int:
     """Return how many refused messages are *wanted*."""
     rows = _ask(at, f"{_hits(at, wanted)} SELECT count(*) AS n FROM hits")  # noqa: S608 - literals
     return int(rows[0]["n"]) if rows else 0
+
+
+def depth(at: Desk) -> int | None:
+    """Return how many messages are neither released nor discarded; None without a table.
+
+    Those that were refused again are among them. No rows are read before the first decision.
+    """
+    if at.quarantine is None or at.decided is None:
+        return None if at.quarantine is None else int(at.quarantine.count())
+    return count(at, Wanted(statuses=tuple(one for one in STATUSES if one not in SETTLED)))
 
 
 def page(at: Desk, wanted: Wanted, most: int) -> list[Refused]:
@@ -130,15 +148,31 @@ def at_position(at: Desk, place: Position) -> list[Refused]:
 def stats(at: Desk, wanted: Wanted) -> Stats:
     """Return how many messages that are *wanted* are refused, and for what."""
     hits = _hits(at, wanted)
-    statuses = _ask(at, f"{hits} SELECT status, count(*) AS n FROM hits GROUP BY 1 ORDER BY 2 DESC")  # noqa: S608
-    said = {row["status"]: int(row["n"]) for row in statuses}
+    said = statuses(at, wanted)
     days = _ask(
         at,
         f"{hits} SELECT CAST(date_trunc('day', _quarantined_at) AS DATE) AS day, "  # noqa: S608
         "count(*) AS messages FROM hits GROUP BY 1 ORDER BY 1",
     )
-    reasons, rules = (_told(at, hits, name) for name in ("code", "rule"))
-    return Stats(at.entity, sum(said.values()), said, reasons, rules, tuple(days))
+    codes, rules = reasons(at, wanted), _told(at, hits, "rule")
+    return Stats(at.entity, sum(said.values()), said, codes, rules, tuple(days))
+
+
+def statuses(at: Desk, wanted: Wanted) -> dict[str, int]:
+    """Return how many messages that are *wanted* have each status, the most frequent first."""
+    rows = _ask(
+        at,
+        f"{_hits(at, wanted)} SELECT status, count(*) AS n FROM hits GROUP BY 1 ORDER BY 2 DESC, 1",  # noqa: S608
+    )
+    return {row["status"]: int(row["n"]) for row in rows}
+
+
+def reasons(at: Desk, wanted: Wanted) -> tuple[dict[str, Any], ...]:
+    """Return how many messages that are *wanted* have each reason: code, messages, open.
+
+    A message with two reasons counts under both.
+    """
+    return _told(at, _hits(at, wanted), "code")
 
 
 def export(at: Desk, wanted: Wanted) -> tuple[pa.Schema, Iterator[pa.RecordBatch]] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
 from deltalake import DeltaTable, QueryBuilder
@@ -14,12 +14,18 @@ from lakehouse.errors import TableError, first_line
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from lakehouse.settings import LakeSettings
-
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def opened(lake: LakeSettings, layer: str, name: str) -> DeltaTable | None:
+class Located(Protocol):
+    """What says where the tables of a lake lie: its settings do, and its catalog."""
+
+    @property
+    def location(self) -> str:
+        """The root of the lake."""
+
+
+def opened(lake: Located, layer: str, name: str) -> DeltaTable | None:
     """Return the table *name* of *layer* at its newest version; None where there is none.
 
     Raises:
@@ -34,7 +40,7 @@ def opened(lake: LakeSettings, layer: str, name: str) -> DeltaTable | None:
         raise unreadable(path, error) from error
 
 
-def demanded(lake: LakeSettings, layer: str, name: str) -> DeltaTable:
+def demanded(lake: Located, layer: str, name: str) -> DeltaTable:
     """Return the table as `opened` does.
 
     Raises:

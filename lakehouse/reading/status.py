@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from lakehouse import owner
 from lakehouse.errors import ExpectationError, LakehouseError, TableError
 from lakehouse.reading import versions
+from lakehouse.reading.quarantine import depth, desk
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,7 +78,11 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Status:
-    """The whole lake. `quarantined` is the number of messages in each quarantine table."""
+    """The whole lake.
+
+    `quarantined` is how many messages each quarantine holds that are neither released nor
+    discarded.
+    """
 
     at: datetime
     streams: tuple[Stream, ...]
@@ -88,7 +93,8 @@ class Status:
 def status(catalog: Catalog, state_dir: Path) -> Status:
     """Return how the lake of *catalog* is doing; what is not there yet is left out, not an error.
 
-    Reads some small files and the newest commits of each table, and no rows.
+    Reads some small files and the newest commits of each table; of rows only those of quarantine,
+    once there are decisions.
     """
     now = datetime.now(UTC)
     streams, verdicts = [], []
@@ -99,7 +105,7 @@ def status(catalog: Catalog, state_dir: Path) -> Status:
             streams.append(_stream(state_dir, name, recent, now))
             if layer == "silver":
                 verdicts += [*_of_rows(name, recent), *_of_table(catalog, name)]
-    depths = {f"quarantine.{one}": _depth(catalog, f"quarantine.{one}") for one in catalog.entities}
+    depths = {f"quarantine.{one}": depth(desk(catalog, one)) for one in catalog.entities}
     quarantined = {name: rows for name, rows in depths.items() if rows is not None}
     return Status(now, tuple(streams), quarantined, tuple(verdicts))
 
@@ -234,15 +240,6 @@ def _of_table(catalog: Catalog, name: str) -> list[Verdict]:
         )
         for row in found.to_struct_array().to_pylist()
     ]
-
-
-def _depth(catalog: Catalog, name: str) -> int | None:
-    """Return the number of rows of a table, as its log tells; None where there is no table."""
-    try:
-        log = versions.log(catalog.table(name))
-    except TableError:
-        return None
-    return int(versions.opened(log, log.newest).count())
 
 
 def _holder(state_dir: Path, name: str) -> Holder | None:

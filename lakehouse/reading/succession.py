@@ -40,6 +40,11 @@ class Turn:
     row: Position | None = None
     known: bool = True
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The turn as JSON has it: the batch, and the position of the row."""
+        return {**self.batch.facts, "position": self.row.facts if self.row else None}
+
 
 @dataclass(frozen=True)
 class Beaten:
@@ -51,6 +56,11 @@ class Beaten:
     first: int
     last: int
     by: Position | None = None
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """When it was beaten, and by what, as JSON has it."""
+        return {"first": self.first, "last": self.last, "by": self.by.facts if self.by else None}
 
 
 def succession(seen: Seen, taken: Mapping[Position, Batch], most: int) -> list[Turn]:

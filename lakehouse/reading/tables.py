@@ -38,6 +38,11 @@ class Table:
         """The part of the name before the first dot."""
         return self.name.partition(".")[0]
 
+    @property
+    def entity(self) -> str:
+        """The part of the name after the first dot."""
+        return self.name.partition(".")[2]
+
     def exists(self) -> bool:
         """Say whether there is a log at the path."""
         return not files.absent(self.path, ["_delta_log"])

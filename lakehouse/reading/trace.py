@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from lakehouse.reading import keys
 from lakehouse.reading.batches import Batch, Batches, batches
 from lakehouse.reading.decisions import Decided, Decision, beside, decisions, status
+from lakehouse.reading.messages import message_facts
 from lakehouse.reading.positions import Position, among
 from lakehouse.reading.rows import ask, demanded, named, opened
 
@@ -56,6 +57,12 @@ class Row:
     batch: Batch | None
     rules: str | None
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The row as JSON has it."""
+        batch = self.batch.facts if self.batch else None
+        return {"position": self.position.facts, "batch": batch, "rules": self.rules}
+
 
 @dataclass(frozen=True)
 class Trace:
@@ -78,6 +85,24 @@ class Trace:
     now: Row | None
     decisions: tuple[Decision, ...]
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The trace as JSON has it."""
+        refused = self.refused
+        return {
+            "entity": self.entity,
+            "position": self.position.facts,
+            "fate": self.fate,
+            "message": message_facts(self.message),
+            "bronze": self.landed.facts if self.landed else None,
+            "silver": self.taken.facts if self.taken else None,
+            "reasons": refused["reasons"] if refused else [],
+            "quarantined_at": refused["_quarantined_at"].isoformat() if refused else None,
+            "key": self.key,
+            "row": self.now.facts if self.now else None,
+            "decisions": [said.facts for said in self.decisions],
+        }
+
 
 @dataclass(frozen=True)
 class Absent:
@@ -93,6 +118,17 @@ class Absent:
     oldest: int | None = None
     newest: int | None = None
     stray: tuple[str, ...] = ()
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Why it is not there as JSON has it."""
+        return {
+            "entity": self.entity,
+            "why": self.why,
+            "oldest": self.oldest,
+            "newest": self.newest,
+            "stray": list(self.stray),
+        }
 
 
 def look(lake: LakeSettings, entity: Entity) -> Seen:

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from click.testing import CliRunner
 from deltalake import write_deltalake
 from pyarrow import fs
 
 import lakehouse
+from lakehouse import cli
 from lakehouse.errors import ConfigError, LakehouseError, MachineError
 from lakehouse.reading import engine, frames, versions
 from tests import planted
 from tests.conftest import CONF, ROOT
+from tests.lakes import BEGAN, TOPIC, Planted, match, refused
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -133,26 +137,47 @@ def test_the_tables_of_a_lake_are_named_and_described(lake: Lake) -> None:
 
 
 def test_quarantine_counts_each_message_once_under_each_of_its_reasons(
-    lake: Lake, tmp_path: Path
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    codes = [["not_json"], ["wrong_type", "wrong_type", "key_missing"], ["wrong_type"], []]
-    reasons = [[{"code": code, "rule": None} for code in one] for one in codes]
-    kind = pa.list_(pa.struct([("code", pa.string()), ("rule", pa.string())]))
-    for part in (slice(0, 2), slice(2, 4)):
-        rows = pa.table({"offset": [0, 1], "reasons": pa.array(reasons[part], kind)})
-        write_deltalake(tmp_path / "quarantine" / "matches", rows, mode="append")
-    planted.stamp(tmp_path / "quarantine" / "matches")
+    monkeypatch.setenv("LAKEHOUSE__LAKE__ROOT", str(tmp_path))
+    made = Planted(tmp_path).made()
+    first = refused("x", 0, "not_json")
+    made.batch(first, refused("x", 1, "wrong_type", "wrong_type", "key_missing"))
+    made.batch(refused("x", 2, "wrong_type"))
+    made.decide(first, "released", "r1")
 
-    refused = lake.quarantine("matches")
+    quarantine = lakehouse.open(CONF).quarantine("matches")
 
-    assert refused.by_reason().arrow().to_pylist() == [
-        {"reason": "wrong_type", "messages": 2},
-        {"reason": "key_missing", "messages": 1},
-        {"reason": "not_json", "messages": 1},
+    assert quarantine.by_reason().arrow().to_pylist() == [
+        {"reason": "wrong_type", "messages": 2, "open": 2},
+        {"reason": "key_missing", "messages": 1, "open": 1},
+        {"reason": "not_json", "messages": 1, "open": 0},
     ]
-    assert refused.at(version=0).arrow().num_rows == 2
-    then = lake.quarantine("matches").at(version=0)
-    assert then.by_reason().polars()["messages"].to_list() == [1, 1, 1]
+    assert quarantine.at(version=1).by_reason().polars()["messages"].to_list() == [1, 1, 1]
+    assert quarantine.at(version=0).by_reason().pandas().empty
+
+
+def test_quarantine_counts_messages_by_their_last_decision(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAKEHOUSE__LAKE__ROOT", str(tmp_path))
+    made = Planted(tmp_path).made()
+    messages = [refused("x", offset, "not_json") for offset in range(5)]
+    made.batch(*messages[:4])
+    made.batch(messages[4])
+    quarantine = lakehouse.open(CONF).quarantine("matches")
+    assert quarantine.by_status().arrow().to_pylist() == [{"status": "open", "messages": 5}]
+
+    later = BEGAN + timedelta(hours=1)
+    made.decide(messages[0], "discarded", "r1")
+    made.decide(messages[1], "refused again", "r1")
+    made.decide(messages[4], "refused again", "r1")
+    made.decide(messages[4], "released", "r2", at=later)
+
+    counted = {one["status"]: one["messages"] for one in quarantine.by_status().arrow().to_pylist()}
+    assert counted == {"open": 2, "discarded": 1, "refused again": 1, "released": 1}
+    then = quarantine.at(version=1).by_status().arrow().to_pylist()
+    assert {one["status"] for one in then} == {"open", "discarded", "refused again"}
 
 
 def test_trail_and_bronze_are_there_by_name(lake: Lake, tmp_path: Path) -> None:
@@ -161,6 +186,83 @@ def test_trail_and_bronze_are_there_by_name(lake: Lake, tmp_path: Path) -> None:
 
     assert lake.audit("silver.matches").arrow()["version"].to_pylist() == [7]
     assert lake.bronze("matches").arrow()["value"].to_pylist() == ["x"]
+
+
+# Where messages went
+
+
+@pytest.fixture
+def traced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Planted:
+    """A lake of two batches: `a` is beaten in the second, and a message is refused."""
+    monkeypatch.setenv("LAKEHOUSE__LAKE__ROOT", str(tmp_path / "traced"))
+    made = Planted(tmp_path / "traced").made()
+    made.batch(match("a", 0, 1), match("b", 1, 1))
+    made.batch(match("a", 2, 2), refused("\x1b[31mjunk", 3, "not_json"))
+    return made
+
+
+def told(*words: str, as_json: bool = False) -> str:
+    """Return what `lakehouse trace` prints."""
+    arguments = ["--conf", str(CONF), "trace", *words, *(["--json"] if as_json else [])]
+    result = CliRunner().invoke(cli.lakehouse, arguments)
+    assert result.exit_code == 0, result.exception
+    return result.stdout
+
+
+@pytest.mark.usefixtures("traced")
+def test_a_position_is_traced_as_on_the_command_line() -> None:
+    for offset, fate in ((0, "superseded"), (1, "current"), (3, "quarantined"), (9, None)):
+        position = f"{TOPIC}:0:{offset}"
+        found = lakehouse.open(CONF).trace(position)
+
+        assert [one.trace.fate for one in found.told] == [fate] * bool(fate)
+        assert json.loads(json.dumps(found.facts, default=str)) == json.loads(
+            told(position, as_json=True)
+        )
+        assert f"{found!r}\n" == f"{found}\n" == told(position)
+        assert found.facts["traces"] == [one.facts for one in found.told]
+
+
+@pytest.mark.usefixtures("traced")
+def test_a_key_is_traced_as_on_the_command_line() -> None:
+    story = lakehouse.open(CONF).silver("matches").trace("a")
+
+    assert (story.entity, story.key, story.messages) == ("matches", {"match_id": "a"}, 2)
+    assert [one.trace.position.offset for one in story.told] == [2, 0]
+    assert story.told[1].beaten is not None
+    assert (story.told[1].beaten.first, story.told[1].beaten.last) == (2, 2)
+    assert json.loads(json.dumps(story.facts, default=str)) == json.loads(
+        told("matches", "a", as_json=True)
+    )
+    assert f"{story}\n" == told("matches", "a")
+    assert len(lakehouse.open(CONF).silver("matches").trace("a", limit=1).told) == 1
+
+
+@pytest.mark.usefixtures("traced")
+def test_the_text_of_a_trace_is_short_and_drives_no_terminal() -> None:
+    lake = lakehouse.open(CONF)
+
+    story = repr(lake.silver("matches").trace("a"))
+    assert len(story.splitlines()) == 5
+    assert story.endswith("0:0 is valid, and a newer row of its key is in silver")
+    refusal = repr(lake.trace(f"{TOPIC}:0:3").told[0])
+    assert "not_json" in refusal
+    assert "\\x1b[31mjunk" in refusal
+    assert all(line.isprintable() for line in refusal.splitlines())
+
+
+@pytest.mark.usefixtures("traced")
+def test_what_cannot_be_traced_is_an_error_of_ours() -> None:
+    lake = lakehouse.open(CONF)
+    for wrong, code in (
+        (lambda: lake.trace("matches"), "BAD_POSITION"),
+        (lambda: lake.trace("nowhere:0:0"), "UNKNOWN_TOPIC"),
+        (lambda: lake.silver("matches").trace("a", "b"), "BAD_KEY"),
+        (lambda: lake.silver("players").trace("a"), "TABLE_MISSING"),
+    ):
+        with pytest.raises(LakehouseError) as found:
+            wrong()
+        assert found.value.code == code
 
 
 # What it shows and what it refuses

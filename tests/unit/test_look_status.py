@@ -19,6 +19,7 @@ from lakehouse.cli import lakehouse
 from lakehouse.reading import status as reading
 from tests import planted
 from tests.conftest import CONF
+from tests.lakes import BEGAN, Planted, refused
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -210,6 +211,23 @@ def test_quarantine_is_as_deep_as_its_table_has_rows(lake: Path) -> None:
 
     assert look(lake).quarantined == {"quarantine.matches": 7}
     assert "quarantine.matches: 7 messages" in invoke().stdout
+
+
+def test_what_was_released_or_discarded_is_not_in_the_depth_any_more(lake: Path) -> None:
+    messages = [refused("x", offset, "not_json") for offset in range(6)]
+    made = Planted(lake).made()
+    made.batch(*messages)
+    for offset, decision in enumerate(["released", "discarded", "refused again"]):
+        made.decide(messages[offset], decision, "r1")
+    # Released at last; discarded twice; and a decision on what quarantine does not hold.
+    made.decide(messages[3], "refused again", "r1")
+    made.decide(messages[3], "released", "r2", at=BEGAN + timedelta(hours=1))
+    made.decide(messages[1], "discarded", "r2")
+    made.decide(refused("x", 99, "not_json"), "discarded", "r1")
+
+    assert look(lake).quarantined["quarantine.matches"] == 3
+    assert json.loads(invoke("--json").stdout)["quarantined"] == {"quarantine.matches": 3}
+    assert "quarantine.matches: 3 messages, neither released nor discarded" in invoke().stdout
 
 
 def test_the_last_verdicts_of_rows_and_of_the_table_are_told(lake: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from lakehouse.cli import filters, lakehouse
+from lakehouse.errors import LakehouseError
 from lakehouse.reading import decisions
 from quarantine.advice import ADVICE
 from quarantine.reasons import Reason
@@ -137,7 +138,6 @@ def test_messages_of_all_entities_are_listed_in_one_order(lake: Planted) -> None
         ["ls", "--offsets", "x"],
         ["ls", "--limit", "0"],
         ["ls", "--status", "shut"],
-        ["show", "x"],
         ["show", f"{TOPIC}:0:1"],
         ["explain", "nonsense"],
         ["lss"],
@@ -146,6 +146,14 @@ def test_messages_of_all_entities_are_listed_in_one_order(lake: Planted) -> None
 @pytest.mark.usefixtures("lake")
 def test_what_cannot_be_meant_is_a_usage_error(arguments: list[str]) -> None:
     assert invoke(*arguments).exit_code == 2
+
+
+@pytest.mark.usefixtures("lake")
+def test_what_is_no_position_is_an_error() -> None:
+    error = invoke("show", "x").exception
+
+    assert isinstance(error, LakehouseError)
+    assert (error.code, error.exit_code) == ("BAD_POSITION", 2)
 
 
 def test_before_a_table_there_is_nothing_refused(

@@ -43,12 +43,23 @@ def commands() -> list[str]:
     return sorted({found.strip() for text in texts for found in COMMAND.findall(text)})
 
 
+def context(
+    command: click.Command, name: str, parent: click.Context | None = None
+) -> click.Context:
+    """Return the context of *command* with its own settings.
+
+    The first context that a command meets decides for good how its help option is called: without
+    these settings no later test of this process could ask for `-h`.
+    """
+    return click.Context(command, info_name=name, parent=parent, **command.context_settings)
+
+
 def fault(line: str) -> str | None:
     """Say what in *line* the command line does not know, or None."""
     words = shlex.split(line.replace("...", ""))
     words = words[next(i for i, word in enumerate(words) if word.endswith("lakehouse")) + 1 :]
     command: click.Command = lakehouse
-    ctx = click.Context(command, info_name="lakehouse")
+    ctx = context(command, "lakehouse")
     known = {"-h", "--help"} | {name for p in command.params for name in p.opts}
     while words:
         word = words.pop(0)
@@ -63,7 +74,7 @@ def fault(line: str) -> str | None:
             if None in found:
                 return f"{ctx.command_path} has no command {word}"
             command = found[0] or command
-            ctx = click.Context(command, info_name=word, parent=ctx)
+            ctx = context(command, word, ctx)
             known |= {name for p in command.params for name in p.opts}
     return None
 

@@ -36,6 +36,13 @@ def invoke(*arguments: str) -> Result:
     return CliRunner().invoke(lakehouse, ["--conf", str(CONF), "trace", *arguments])
 
 
+def raised(*arguments: str) -> LakehouseError:
+    """Return the error of ours that the command ended with."""
+    error = invoke(*arguments).exception
+    assert isinstance(error, LakehouseError), error
+    return error
+
+
 def facts(*arguments: str) -> dict[str, Any]:
     result = invoke(*arguments, "--json")
     assert result.exit_code == 0, (result.output, result.exception)
@@ -212,9 +219,8 @@ def test_without_bronze_the_table_is_missing(
 ) -> None:
     monkeypatch.setenv("LAKEHOUSE__LAKE__ROOT", str(tmp_path))
 
-    error = invoke(f"{TOPIC}:0:0").exception
+    error = raised(f"{TOPIC}:0:0")
 
-    assert isinstance(error, LakehouseError)
     assert (error.code, error.exit_code) == ("TABLE_MISSING", 4)
 
 
@@ -224,9 +230,8 @@ def test_a_table_that_cannot_be_read_is_an_error_and_no_trace(lake: Planted, dam
     for file in (lake.root / "bronze" / "matches").glob(damaged):
         file.write_text("junk")
 
-    error = invoke(f"{TOPIC}:0:0").exception
+    error = raised(f"{TOPIC}:0:0")
 
-    assert isinstance(error, LakehouseError)
     assert (error.code, error.exit_code) == ("TABLE_UNREADABLE", 4)
     assert "bronze/matches" in error.message.what
 
@@ -262,34 +267,38 @@ def test_a_message_twice_in_bronze_has_several_fates(lake: Planted) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    "text",
     [
-        ["nope:0:0"],
-        [f"{TOPIC}:0"],
-        [f"{TOPIC}:0:-1"],
-        [f"{TOPIC}:0:99999999999999999999"],
-        [f"{TOPIC}:9999999999:0"],
-        ["matches"],
-        ["matches", "a", "b"],
-        [],
+        f"{TOPIC}:0",
+        f"{TOPIC}:0:-1",
+        f"{TOPIC}:0:99999999999999999999",
+        f"{TOPIC}:9999999999:0",
+        "matches",
+        "",
     ],
 )
-def test_what_is_neither_position_nor_key_is_a_usage_error(
-    lake: Planted, arguments: list[str]
-) -> None:
+def test_what_is_no_position_is_an_error(lake: Planted, text: str) -> None:
     lake.batch(match("a", 0, 1))
 
-    assert invoke(*arguments).exit_code == 2
+    error = raised(text)
+
+    assert (error.code, error.exit_code, error.params["text"]) == ("BAD_POSITION", 2, text)
+
+
+def test_without_a_word_it_is_a_usage_error() -> None:
+    assert invoke().exit_code == 2
 
 
 def test_an_unknown_topic_is_answered_with_the_known_ones() -> None:
-    assert "esports-matches, esports-players" in invoke("nope:0:0").stderr
+    error = raised("nope:0:0")
+
+    assert (error.code, error.exit_code) == ("UNKNOWN_TOPIC", 2)
+    assert error.params["known"] == "esports-matches, esports-players"
 
 
 def test_a_position_is_read_as_it_is_written() -> None:
     at = positions.parse("a.b-c_d:3:51")
 
-    assert at is not None
     assert (at.topic, at.partition, at.offset, str(at)) == ("a.b-c_d", 3, 51, "a.b-c_d:3:51")
 
 
@@ -419,16 +428,18 @@ def test_a_key_of_several_columns_is_asked_for_in_their_order_and_types(
     assert fates == {0: "superseded", 1: "current"}
 
 
-def test_a_key_that_cannot_be_one_is_a_usage_error(
+def test_what_cannot_be_a_key_is_answered_with_what_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LAKEHOUSE__LAKE__ROOT", str(tmp_path))
     Planted(tmp_path, columns={"match_id": pa.int64()}).made()
 
-    result = invoke("matches", "seven")
+    for words, shown in ((["seven"], "'seven'"), (["1", "2"], "'1', '2'")):
+        error = raised("matches", *words)
 
-    assert result.exit_code == 2
-    assert "match_id is int64" in result.stderr
+        assert (error.code, error.exit_code) == ("BAD_KEY", 2)
+        assert error.params["key"] == shown
+        assert error.params["reason"] == "its key is match_id (int64)"
 
 
 # Commits that are gone

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
+from deltalake import DeltaTable
 
 from lakehouse.errors import ConfigError, TableError
 from lakehouse.reading import versions
 from lakehouse.reading.tables import Table
 from tests import planted
 from tests.planted import FIRST, STEP
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 MOMENT = timedelta(milliseconds=1)
 
@@ -64,6 +63,19 @@ def test_the_time_in_the_commit_counts_and_not_that_of_its_file(silver: Table) -
     log = versions.log(silver)
 
     assert [log.time(version) - FIRST for version in range(5)] == [n * STEP for n in range(5)]
+
+
+def test_delta_rs_goes_by_the_time_of_the_file_so_it_is_only_told_versions(silver: Table) -> None:
+    when = FIRST + 2 * STEP
+    for version, file in enumerate(sorted(Path(silver.path, "_delta_log").glob("*.json"))):
+        copied = (when + (version - 1) * STEP).timestamp()
+        os.utime(file, (copied, copied))
+
+    theirs = DeltaTable(silver.path)
+    theirs.load_as_version(when)
+
+    assert theirs.version() == 1
+    assert versions.chosen(versions.log(silver), when) == 2
 
 
 @pytest.mark.parametrize(

@@ -1,46 +1,34 @@
-"""A lake for notebooks and programs: its tables as they are and as they were, without Spark.
-
-    import lakehouse
-
-    lake = lakehouse.open("conf")
-    lake.silver("matches").at("2026-01-31 10:00").pandas()
-    lake.query("SELECT status, count(*) FROM silver.matches GROUP BY ALL").polars()
-
-Nothing here writes to the lake. Times are UTC.
-"""
+"""A table of a lake for notebooks and programs: its rows, its versions, what differs in them."""
 
 from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from lakehouse.config import load
-from lakehouse.reading import tables, versions
+import pyarrow as pa
+
+from lakehouse import entities
+from lakehouse.reading import versions
 from lakehouse.reading.frames import Rows
 
 if TYPE_CHECKING:
     import duckdb
     import pandas as pd
     import polars as pl
-    import pyarrow as pa
     from deltalake import DeltaTable
 
+    from lakehouse.lake import Lake
     from lakehouse.reading.diff import Diff
+    from lakehouse.reading.quarantine import Desk
     from lakehouse.reading.schema import Schema
-    from lakehouse.reading.status import Status
-    from lakehouse.reading.tables import Catalog
+    from lakehouse.reading.story import Story
+    from lakehouse.reading.tables import Table as Source
     from lakehouse.reading.versions import AsOf
-    from lakehouse.settings import Config
 
-REASONS = """
-SELECT code AS reason, count(*) AS messages
-FROM (SELECT unnest(list_distinct([one.code FOR one IN reasons])) AS code FROM {table})
-GROUP BY code ORDER BY messages DESC, reason
-"""
+STATUSES = pa.schema({"status": pa.string(), "messages": pa.int64()})
+REASONS = pa.schema({"reason": pa.string(), "messages": pa.int64(), "open": pa.int64()})
 
 
 @dataclass(frozen=True, repr=False)
@@ -61,7 +49,7 @@ class Table:
     """
 
     lake: Lake
-    source: tables.Table
+    source: Source
     as_of: AsOf = None
 
     def __repr__(self) -> str:
@@ -75,7 +63,7 @@ class Table:
         Raises:
             ConfigError: BAD_TIME.
         """
-        return replace(self, as_of=_as_of(time, version))
+        return replace(self, as_of=meant(time, version))
 
     @property
     def version(self) -> int:
@@ -108,7 +96,7 @@ class Table:
         """
         from lakehouse.reading.diff import diff
 
-        found = diff(self.source, _meant(before), _meant(after), marks=marks)
+        found = diff(self.source, _named(before), _named(after), marks=marks)
         return Changes(found.rows, found)
 
     def arrow(self, *columns: str) -> pa.Table:
@@ -148,108 +136,75 @@ class Table:
 
 
 @dataclass(frozen=True, repr=False)
+class Silver(Table):
+    """The newest valid row of each key of an entity."""
+
+    def trace(self, *key: object, limit: int = 20) -> Story:
+        """Return what became of each message of *key*, a value for each column of the key.
+
+        Of the newest *limit* messages; as it is now, whatever the table is `at`. The same as
+        `lakehouse trace ENTITY KEY` tells: printed it is that text, and `facts` is that JSON.
+
+        Raises:
+            ConfigError: BAD_KEY.
+            TableError: TABLE_MISSING, of bronze; TABLE_UNREADABLE.
+        """
+        from lakehouse.reading.story import story
+
+        (entity,) = entities.load_all(self.lake.config.folder, [self.source.entity])
+        return story(self.lake.config.lake, entity, [str(value) for value in key], limit)
+
+
+@dataclass(frozen=True, repr=False)
 class Quarantine(Table):
-    """The messages of an entity that were refused, each with all of its reasons."""
+    """The messages of an entity that were refused, each with all of its reasons.
+
+    Whatever it is `at`, a status is that of the last decision there is now, and open without one.
+    """
 
     def by_reason(self) -> Rows:
-        """Return how many messages each reason refused; one with two reasons counts under both."""
-        from lakehouse.reading import engine
-        from lakehouse.reading.query import query
+        """Return how many messages each reason refused, and how many of them are open.
 
-        sql = REASONS.format(table=engine.quoted(self.source.name))
-        return Rows(query(self.lake.catalog, sql, as_of=self.as_of).rows)
-
-
-@dataclass(frozen=True)
-class Lake:
-    """A lake, by the configuration that its streams run with. `open` makes one."""
-
-    config: Config
-
-    def __repr__(self) -> str:
-        return f"<lake at {self.config.lake.location}>"
-
-    @cached_property
-    def catalog(self) -> Catalog:
-        """The names of its tables, and where they lie."""
-        return tables.catalog(self.config)
-
-    @cached_property
-    def engine(self) -> duckdb.DuckDBPyConnection:
-        """The DuckDB that its relations belong to."""
-        from lakehouse.reading import engine
-
-        return engine.connect()
-
-    def tables(self) -> list[str]:
-        """Return the names of the tables that are there."""
-        return [one.name for one in self.catalog.existing()]
-
-    def table(self, name: str) -> Table:
-        """Return the table of that *name*, such as `silver.matches`.
-
-        Raises:
-            ConfigError: UNKNOWN_TABLE.
+        A message with two reasons counts under both.
         """
-        return Table(self, self.catalog.table(name))
+        from lakehouse.reading.quarantine import Wanted, reasons
 
-    def bronze(self, entity: str) -> Table:
-        """Return every message of *entity*, as it came."""
-        return self.table(f"bronze.{entity}")
+        found = [
+            {"reason": one["code"], "messages": one["messages"], "open": one["open"]}
+            for one in reasons(self._desk(), Wanted())
+        ]
+        return Rows(pa.Table.from_pylist(found, REASONS))
 
-    def silver(self, entity: str) -> Table:
-        """Return the newest valid row of each key of *entity*."""
-        return self.table(f"silver.{entity}")
+    def by_status(self) -> Rows:
+        """Return how many messages are open, released, refused again and discarded."""
+        from lakehouse.reading.quarantine import Wanted, statuses
 
-    def quarantine(self, entity: str) -> Quarantine:
-        """Return the refused messages of *entity*."""
-        return Quarantine(self, self.catalog.table(f"quarantine.{entity}"))
+        found = statuses(self._desk(), Wanted())
+        rows = [{"status": status, "messages": n} for status, n in found.items()]
+        return Rows(pa.Table.from_pylist(rows, STATUSES))
 
-    def audit(self, table: str) -> Table:
-        """Return the trail of *table*, such as `silver.matches`: what its commits said.
+    def _desk(self) -> Desk:
+        from lakehouse.reading.decisions import beside
+        from lakehouse.reading.quarantine import Desk
 
-        It can be some batches behind the table; `history` of the table itself is not.
-        """
-        return self.table(f"audit.{table}")
-
-    def query(
-        self, sql: str, *, at: str | datetime | None = None, version: int | None = None
-    ) -> Rows:
-        """Return the rows that *sql* finds, one SELECT in DuckDB's dialect.
-
-        Tables are named as `silver.matches`, or `"silver.matches@v3"` for a version of its own.
-
-        Raises:
-            ConfigError: BAD_QUERY, BAD_TIME or UNKNOWN_TABLE.
-            TableError: TABLE_MISSING, VERSION_GONE or TABLE_UNREADABLE.
-        """
-        from lakehouse.reading.query import query
-
-        return Rows(query(self.catalog, sql, as_of=_as_of(at, version)).rows)
-
-    def status(self) -> Status:
-        """Return how its streams are doing, what is in quarantine, and the last verdicts."""
-        from lakehouse.reading.status import status
-
-        return status(self.catalog, self.config.state_dir)
+        _, opened = self._opened()
+        # Decisions last: a message was refused before it was decided about.
+        decided = beside(self.lake.config.lake, self.source.entity)
+        return Desk(self.source.entity, opened, decided)
 
 
-def open(conf: str | Path = "conf", env: str | None = None) -> Lake:  # noqa: A001 - lakehouse.open is its name
-    """Return the lake that the configuration in the folder *conf* names, under *env* if given.
+def meant(time: str | datetime | None, version: int | None) -> AsOf:
+    """Return what a *time* or a *version* means; None is the newest.
 
     Raises:
-        ConfigError: as `lakehouse check` tells it.
+        ConfigError: BAD_TIME.
     """
-    return Lake(load(Path(conf), env))
-
-
-def _as_of(time: str | datetime | None, version: int | None) -> AsOf:
     if time is not None and version is not None:
         raise TypeError("name a time or a version, not both")
     return version if time is None else versions.at(time)
 
 
-def _meant(wish: int | str | datetime) -> AsOf:
+def _named(wish: int | str | datetime) -> AsOf:
     if isinstance(wish, str):
         return versions.named(wish)
     return versions.at(wish) if isinstance(wish, datetime) else wish

@@ -1,17 +1,17 @@
-"""Traces as people and programs are shown them."""
+"""What is told of messages and keys, in the lines that people read: none can drive a terminal."""
 
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING, Any
+from collections import Counter
+from typing import TYPE_CHECKING
 
-from lakehouse.cli.messages import decided, message_facts, reason, stamp, started
 from lakehouse.log import escaped
+from lakehouse.reading.messages import decided, reason, stamp, started
 
 if TYPE_CHECKING:
     from lakehouse.reading.batches import Batch
-    from lakehouse.reading.story import Story, Told
-    from lakehouse.reading.succession import Beaten
+    from lakehouse.reading.story import Story, Told, Whereabouts
     from lakehouse.reading.trace import Absent, Row, Trace
 
 FATES = {
@@ -23,37 +23,6 @@ FATES = {
     "none": "was taken by silver, and no table says more: run `lakehouse audit verify`",
     "several": "is in more than one place: run `lakehouse audit verify`",
 }
-
-
-def trace_facts(one: Told) -> dict[str, Any]:
-    """Return a trace as JSON has it."""
-    found = one.trace
-    refused = found.refused
-    return {
-        "entity": found.entity,
-        "position": found.position.facts,
-        "fate": found.fate,
-        "message": message_facts(found.message),
-        "bronze": found.landed.facts if found.landed else None,
-        "silver": found.taken.facts if found.taken else None,
-        "reasons": refused["reasons"] if refused else [],
-        "quarantined_at": refused["_quarantined_at"].isoformat() if refused else None,
-        "key": found.key,
-        "row": silver_facts(found.now),
-        "beaten": _beaten_facts(one.beaten),
-        "later": None
-        if one.later is None
-        else [{**t.batch.facts, "position": t.row.facts if t.row else None} for t in one.later],
-        "decisions": [said.facts for said in found.decisions],
-    }
-
-
-def silver_facts(row: Row | None) -> dict[str, Any] | None:
-    """Return a row of silver as JSON has it."""
-    if row is None:
-        return None
-    batch = row.batch.facts if row.batch else None
-    return {"position": row.position.facts, "batch": batch, "rules": row.rules}
 
 
 def trace_lines(one: Told, *, several: bool = False, alone: bool = False) -> list[str]:
@@ -93,12 +62,6 @@ def _verdict(found: Trace) -> list[str]:
     return [f"  verdict    refused at {at} in {under}", *told]
 
 
-def _beaten_facts(one: Beaten | None) -> dict[str, Any] | None:
-    if one is None:
-        return None
-    return {"first": one.first, "last": one.last, "by": one.by.facts if one.by else None}
-
-
 def _beaten(one: Told) -> list[str]:
     if one.beaten is None:
         return []
@@ -120,30 +83,33 @@ def _row(row: Row | None) -> str:
     return f"{row.position} since {_batch(row.batch) if row.batch else 'a version not known'}"
 
 
-def story_lines(entity: str, story: Story) -> list[str]:
-    """Return what there is to tell of a key, as lines."""
+def whereabouts_lines(found: Whereabouts) -> list[str]:
+    """Return where a position is and where it is not, as lines."""
+    times = Counter(one.trace.entity for one in found.told)
+    lines = []
+    for one in found.told:
+        lines += trace_lines(one, several=times[one.trace.entity] > 1, alone=True)
+    for absent in found.absent:
+        lines += absent_lines(absent)
+    return lines
+
+
+def story_lines(story: Story, *, brief: bool = False) -> list[str]:
+    """Return what there is to tell of a key, as lines; *brief*, a line for each message."""
     key = ", ".join(f"{name} {value}" for name, value in story.key.items())
     shown = len(story.told)
     more = f", of which the newest {shown}" if shown < story.messages else ""
     lines = [
-        escaped(f"{entity}, {key}"),
+        escaped(f"{story.entity}, {key}"),
         f"  row now    {_row(story.now)}",
         f"  messages   {story.messages} in bronze{more}",
     ]
+    if brief:
+        said = (f"  {one.trace.position} {FATES[one.trace.fate]}" for one in story.told)
+        return [*lines, *map(escaped, said)]
     for one in story.told:
         lines += trace_lines(one)
     return lines
-
-
-def absent_facts(found: Absent) -> dict[str, Any]:
-    """Return a position that bronze does not hold as JSON has it."""
-    return {
-        "entity": found.entity,
-        "why": found.why,
-        "oldest": found.oldest,
-        "newest": found.newest,
-        "stray": list(found.stray),
-    }
 
 
 def absent_lines(found: Absent) -> list[str]:
