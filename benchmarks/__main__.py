@@ -73,6 +73,17 @@ def main(*, full: bool, only: tuple[str, ...], repeats: int) -> None:
     """Measure the product beside what a user would pick instead, and write benchmarks/results."""
     report = Report(repeats)
     wanted = only or (SCENARIOS + FULL if full else SCENARIOS)
+    try:
+        _measure(report, wanted, full=full)
+    finally:  # what was measured is not lost to the scenario that fails
+        document, text = told(report, full=full)
+        click.echo(text)
+        click.echo(json.dumps(document, indent=2))
+    if not only:
+        keep(report, document, text)
+
+
+def _measure(report: Report, wanted: tuple[str, ...], *, full: bool) -> None:
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         root = Path(folder)
         jars = settings.load(ROOT / "conf").jars.dir
@@ -95,11 +106,6 @@ def main(*, full: bool, only: tuple[str, ...], repeats: int) -> None:
         if "reading" in wanted:
             _timed("reading", lambda: reading.measure(root / "large", report))
         _alone(place, root, report, wanted=wanted)
-    document, text = told(report, full=full)
-    click.echo(text)
-    click.echo(json.dumps(document, indent=2))
-    if not only:
-        keep(report, document, text)
 
 
 @contextmanager
@@ -118,7 +124,7 @@ def _shared(
 ) -> None:
     """Run what is measured in the JVMs that contestants share."""
     if "drain" in wanted:
-        load = messages.Load(1_000_000 if full else 500_000)
+        load = messages.Load(1_000_000 if full else 300_000)
         messages.produce(place.bootstrap, place.topic, load)
         _timed("drain", lambda: drains.measure(place, load, workers, report, full=full))
     if "small" in wanted:

@@ -41,24 +41,32 @@ def grow(spark: SparkSession, root: Path, commits: int) -> None:
     lake = Run(config(root)).lake
     for layer in LAYERS:
         table = lake.table(layer, "matches")
-        first = table.version(spark) + 1
-        for version in range(first, commits):
+        small = _small(Path(table.path) / "_delta_log")
+        for version in range(table.version(spark) + 1, commits):
             if version % compaction.COMPACT_AFTER:
-                _plant(Path(table.path), table.version(spark) + 1)
+                _plant(Path(table.path), version, small)
             else:
                 compaction.compact(spark, table, "growth")
                 _checkpoint(spark, table)
 
 
-def _plant(table: Path, version: int) -> None:
-    """Add version *version* to the log of *table*: one more small file, and no new data."""
+def _small(log: Path) -> dict[str, Any]:
+    """Return the file that the first commit with rows added, as its log has it."""
+    for commit in sorted(log.glob("*.json")):
+        for action in map(json.loads, commit.read_text().split("\n")[:-1]):
+            if "add" in action:
+                found: dict[str, Any] = action["add"]
+                return found
+    raise LookupError(f"no file was ever added in {log}")
+
+
+def _plant(table: Path, version: int, small: dict[str, Any]) -> None:
+    """Add version *version* to the log of *table*: one more file like *small*, and no new data."""
     log = table / "_delta_log"
-    actions = [json.loads(line) for line in (log / f"{version - 1:020d}.json").open()]
-    told = next(one["commitInfo"] for one in actions if "commitInfo" in one)
-    add = _added(log, version)
-    name = f"{version:08d}-{Path(add['path']).name[-40:]}"
-    copied = Path(add["path"]).with_name(name)
-    os.link(table / add["path"], table / copied)
+    before = (log / f"{version - 1:020d}.json").read_text().split("\n")[:-1]
+    told = next(one["commitInfo"] for one in map(json.loads, before) if "commitInfo" in one)
+    copied = Path(small["path"]).with_name(f"{version:08d}-{Path(small['path']).name}")
+    os.link(table / small["path"], table / copied)
     info = {
         "inCommitTimestamp": told["inCommitTimestamp"] + 1,
         "timestamp": told["timestamp"] + 1,
@@ -66,20 +74,9 @@ def _plant(table: Path, version: int) -> None:
         "operationParameters": {"mode": "Append"},
         "isBlindAppend": True,
     }
-    added = {**add, "path": str(copied), "dataChange": False}
+    added = {**small, "path": str(copied), "dataChange": False}
     lines = (json.dumps(one) for one in ({"commitInfo": info}, {"add": added}))
     (log / f"{version:020d}.json").write_text("\n".join(lines) + "\n")
-
-
-def _added(log: Path, before: int) -> dict[str, Any]:
-    """Return the newest file that a commit *before* added, as its log has it."""
-    for version in range(before - 1, -1, -1):
-        for line in (log / f"{version:020d}.json").open():
-            action = json.loads(line)
-            if "add" in action and action["add"]["size"] < compaction.SMALL:
-                found: dict[str, Any] = action["add"]
-                return found
-    raise LookupError(f"no small file was ever added in {log}")
 
 
 def _checkpoint(spark: SparkSession, table: Table) -> None:
