@@ -55,10 +55,10 @@ notebooks: .venv/.ready ## Execute the notebooks
 soak: .venv/.ready ## What takes longer than a minute each
 	$(BIN)/python -m pytest -m soak $(TESTS)
 
-bench: .venv/.ready ## Measure beside what a user would pick instead; the drain alone takes ten minutes
+bench: .venv/.ready ## Measure beside what a user would pick instead
 	$(BIN)/python -m benchmarks $(ARGS)
 
-bench-full: .venv/.ready ## The same with all rates and more kinds of keys
+bench-full: .venv/.ready ## The same with all rates, sizes and kinds of keys, and each technique taken away
 	$(BIN)/python -m benchmarks --full $(ARGS)
 
 ##@ Upkeep
