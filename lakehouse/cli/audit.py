@@ -23,7 +23,9 @@ def audit() -> None:
 
 @audit.command()
 @click.argument("table", required=False)
-@click.option("--version", type=int, help="All that is known of this version of TABLE.")
+@click.option(
+    "--version", type=click.IntRange(0), help="All that is known of this version of TABLE."
+)
 @click.option(
     "--limit", type=click.IntRange(1), default=20, show_default=True, help="Newest first."
 )
@@ -35,6 +37,12 @@ def log(
     """Show the commits of TABLE, such as silver.matches, or of every table: one line each.
 
     What the table's own log no longer has comes from its audit trail. Needs no Spark.
+
+    Example: `lakehouse audit log silver.matches --version 12`
+
+    JSON: `{TABLE: [{version, at, operation, stream, batch_id, positions, rows, expectations,
+    unexpected, resumed, code, rules, metrics}]}`; with --version one of these, and `record` and
+    `validation`.
     """
     from lakehouse import entities
     from lakehouse.config import load
@@ -162,6 +170,11 @@ def verify(ctx: click.Context, names: tuple[str, ...], *, as_json: bool) -> None
     Each message is judged again under the rules of its batch, and all rows of silver and
     quarantine, all counts and all ranges are compared. Ends with 1, and says each difference,
     where something is not as it is said to be. Safe beside running streams.
+
+    Example: `lakehouse audit verify --entity matches`
+
+    JSON: `{holds, entities: {ENTITY: {holds, bronze, FATE: messages, differences, counted_twice,
+    seconds, streams_seconds}}}`.
     """
     from lakehouse import entities
     from lakehouse import log as logs

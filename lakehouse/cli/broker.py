@@ -58,7 +58,12 @@ def _pairs(ctx: click.Context, option: click.Parameter, given: tuple[str, ...]) 
 def start(
     ctx: click.Context, port: int, data: Path, settings: dict[str, str], *, as_json: bool
 ) -> None:
-    """Start the broker in the background, and return once it answers."""
+    """Start the broker in the background, and return once it answers.
+
+    Example: `lakehouse broker start --port 0 --set message.max.bytes=20000000`
+
+    JSON: `{running, bootstrap, pid, port, data}`.
+    """
     from lakehouse.broker import start as bring_up
     from lakehouse.config import load
 
@@ -71,7 +76,12 @@ def start(
 @data_option
 @json_option
 def stop(data: Path, *, as_json: bool) -> None:
-    """Stop the broker and keep its records; without one, nothing happens."""
+    """Stop the broker and keep its records; without one, nothing happens.
+
+    Example: `lakehouse broker stop`
+
+    JSON: `{stopped, pid, data}`.
+    """
     from lakehouse.broker import stop as shut_down
 
     stopped = shut_down(data)
@@ -87,7 +97,13 @@ def stop(data: Path, *, as_json: bool) -> None:
 @json_option
 @click.pass_context
 def status(ctx: click.Context, data: Path, *, as_json: bool) -> None:
-    """Tell where the broker answers; the exit code is 1 when none runs."""
+    """Tell where the broker answers; the exit code is 1 when none runs.
+
+    Example: `lakehouse broker status --json`
+
+    JSON: `{running, bootstrap, pid, port, data}`; all but `running` and `data` are null when none
+    runs.
+    """
     from lakehouse.broker import status as look
 
     found = look(data)

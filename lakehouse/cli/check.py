@@ -16,6 +16,11 @@ def check(ctx: click.Context, *, as_json: bool) -> None:
     Settings, Kafka and Spark options, every entity's schema, keys, derived columns and
     expectations: the last two are analysed in a local Spark session, so an unknown column in an
     expression is found.
+
+    Example: `lakehouse --env prod check`
+
+    JSON: `{ok, entities: [{name, topic, keys, columns, derived, expectations, rules}]}`; `columns`
+    and `expectations` are counted, `rules` is the fingerprint that records name.
     """
     from lakehouse import entities, log
     from lakehouse.config import load

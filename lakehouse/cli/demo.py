@@ -51,6 +51,12 @@ def demo(
     caught up, and checks the sums; exits with 5 if they do not add up. The lake is a folder of its
     own, removed at the end unless --keep; or LAKEHOUSE__LAKE__ROOT, which must be empty or absent
     and is never deleted.
+
+    Example: `lakehouse demo --messages 2000 --keep`
+
+    JSON: `{root, entities: {ENTITY: {produced, bronze, FATE: messages, without_sequence, missing,
+    unknown, balances, reasons: [{reason, rows, ...}], versions: [{version, at, operation, inserted,
+    updated}]}}}`.
     """
     from lakehouse import entities, log
     from lakehouse.config import load

@@ -23,9 +23,10 @@ def doctor(ctx: click.Context, *, as_json: bool) -> None:
     nothing, and may run beside streams. Each line is ok, warn or fail; it ends with 0 when all are
     ok, with 1 when some warn, with 2 when one fails.
 
-    Example: `lakehouse --env prod doctor`. With --json: {"verdict": the worst, "findings":
-    [{"check", "about", "verdict", "found", "cure"}]}, all of them texts, "cure" empty where all is
-    well.
+    Example: `lakehouse --env prod doctor`
+
+    JSON: `{verdict, findings: [{check, about, verdict, found, cure}]}`, all of them
+    texts; the first `verdict` is the worst, and `cure` is empty where all is well.
     """
     from lakehouse.doctor.examination import examine
     from lakehouse.doctor.finding import Verdict, worst

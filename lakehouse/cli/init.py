@@ -19,8 +19,9 @@ def init(folder: Path, *, as_json: bool) -> None:
     entities, to which no sample is added. It may therefore be run again at any time, and ends with
     0 as soon as every file is there.
 
-    Example: `lakehouse init pipeline`. With --json: {"folder": the whole path, "written": [names],
-    "left_alone": [names]}.
+    Example: `lakehouse init pipeline`
+
+    JSON: `{folder, written: [NAME], left_alone: [NAME]}`; `folder` is the whole path.
     """
     from lakehouse.project import make
 

@@ -28,7 +28,12 @@ def jars() -> None:
 @json_option
 @click.pass_context
 def fetch(ctx: click.Context, groups: tuple[str, ...], *, as_json: bool) -> None:
-    """Bring the missing jars; the only command that downloads."""
+    """Bring the missing jars; the only command that downloads.
+
+    Example: `lakehouse jars fetch spark`
+
+    JSON: `{folder, jars: {GROUP: [NAME]}}`.
+    """
     from lakehouse.jars import fetch as bring
 
     _each(ctx, groups, bring, as_json=as_json)
@@ -39,7 +44,12 @@ def fetch(ctx: click.Context, groups: tuple[str, ...], *, as_json: bool) -> None
 @json_option
 @click.pass_context
 def verify(ctx: click.Context, groups: tuple[str, ...], *, as_json: bool) -> None:
-    """Prove that every jar is there and is the locked one."""
+    """Prove that every jar is there and is the locked one.
+
+    Example: `lakehouse jars verify`
+
+    JSON: `{folder, jars: {GROUP: [NAME]}}`.
+    """
     from lakehouse.jars import verify as prove
 
     _each(ctx, groups, prove, as_json=as_json)

@@ -49,7 +49,11 @@ def ls(
 ) -> None:
     """List refused messages, a line for each: when, where, its status and why.
 
-    Example: `lakehouse quarantine ls --entity matches --reason wrong_type --status open`.
+    Example: `lakehouse quarantine ls --entity matches --reason wrong_type --status open`
+
+    JSON: `{total, page, pages, messages: [{entity, topic, topic_id, partition, offset, value,
+    value_raw, key, headers, timestamp, timestamp_type, landed_at, reasons, quarantined_at,
+    batch_id, rules, status, attempts, decisions}]}`; bytes are Base64.
     """
     from lakehouse.cli.refusals import facts, line
     from lakehouse.reading.quarantine import count
@@ -76,7 +80,10 @@ def show_one(ctx: click.Context, position: str, *, as_hex: bool, as_json: bool) 
     """Show all of a refused message: its bytes, every reason, and every decision on it.
 
     Control characters, and those that turn the direction of text, are written out.
-    Example: `lakehouse quarantine show esports-matches:3:51`.
+
+    Example: `lakehouse quarantine show esports-matches:3:51`
+
+    JSON: `{messages: [...]}`, each as `ls` has it.
     """
     from lakehouse.cli.refusals import facts, report
     from lakehouse.reading.positions import parse
@@ -100,7 +107,11 @@ def stats(ctx: click.Context, names: tuple[str, ...], wanted: Wanted, *, as_json
     """Count refused messages: by status, reason, rule and day.
 
     A message with two reasons counts under both.
-    Example: `lakehouse quarantine stats --since 2026-01-31`.
+
+    Example: `lakehouse quarantine stats --since 2026-01-31`
+
+    JSON: `{entities: {ENTITY: {total, statuses, reasons: [{code, messages, open}], rules: [{rule,
+    messages, open}], days: [{day, messages}]}}}`.
     """
     from lakehouse.reading.quarantine import stats as counted
 
@@ -117,7 +128,11 @@ def stats(ctx: click.Context, names: tuple[str, ...], wanted: Wanted, *, as_json
 def explain(reason: str | None, *, as_json: bool) -> None:
     """Explain REASON: what it means, how messages come by it, and how to mend them.
 
-    Without one, list all there are. Example: `lakehouse quarantine explain not_json`.
+    Without one, list all there are.
+
+    Example: `lakehouse quarantine explain not_json`
+
+    JSON: `{reasons: {CODE: {meaning, causes, cures}}}`.
     """
     from quarantine.advice import ADVICE
 
@@ -149,7 +164,8 @@ def export(
 
     `value` is text; where the bytes were not UTF-8 it is repaired and `value_raw` has them. Bytes
     are binary in Parquet, and in base64 otherwise. A file that is there is never overwritten.
-    Example: `lakehouse quarantine export --format parquet --output refused.parquet`.
+
+    Example: `lakehouse quarantine export --format parquet --output refused.parquet`
     """
     from lakehouse.cli.exports import WRITERS
 

@@ -10,7 +10,9 @@ from lakehouse.cli.output import json_option, show
 @click.command()
 @click.argument("stream", metavar="STREAM")
 @click.option("--why", required=True, metavar="REASON", help="Why; it is kept in the commit.")
-@click.option("--timeout", type=float, default=60.0, show_default=True, help="Seconds to wait.")
+@click.option(
+    "--timeout", type=click.FloatRange(0), default=60.0, show_default=True, help="Seconds to wait."
+)
 @json_option
 @click.pass_context
 def resume(ctx: click.Context, stream: str, why: str, timeout: float, *, as_json: bool) -> None:
@@ -18,6 +20,10 @@ def resume(ctx: click.Context, stream: str, why: str, timeout: float, *, as_json
 
     The batch that tripped it passes, and its commit says who let it pass and why; the share is
     counted anew from there. A running stream goes on at once, another one at its next start.
+
+    Example: `lakehouse resume silver.matches --why "the producer is mended"`
+
+    JSON: `{stream, tripped}`, where `tripped` is what the breaker said of the batch, or null.
     """
     import getpass
 

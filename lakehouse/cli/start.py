@@ -20,6 +20,8 @@ def start(
 
     Ctrl-C, SIGTERM or `lakehouse stop` ends them after the batch in hand; a second signal ends
     them now. Either way nothing is lost and nothing is there twice.
+
+    Example: `lakehouse start all --entity matches --trigger 10s`
     """
     from lakehouse import config as settings
     from lakehouse import destinations, entities, kafka, log

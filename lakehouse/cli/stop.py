@@ -9,7 +9,9 @@ from lakehouse.cli.output import json_option, show
 
 @click.command()
 @click.argument("stream", required=False)
-@click.option("--timeout", type=float, default=60.0, show_default=True, help="Seconds to wait.")
+@click.option(
+    "--timeout", type=click.FloatRange(0), default=60.0, show_default=True, help="Seconds to wait."
+)
 @json_option
 @click.pass_context
 def stop(ctx: click.Context, stream: str | None, timeout: float, *, as_json: bool) -> None:
@@ -17,6 +19,10 @@ def stop(ctx: click.Context, stream: str | None, timeout: float, *, as_json: boo
 
     Waits until it has stopped, and until its process has ended unless that runs other streams. A
     stream that is not running is no error.
+
+    Example: `lakehouse stop silver.matches`
+
+    JSON: `{stopped: [STREAM], not_running: [STREAM]}`.
     """
     from lakehouse import entities, owner
     from lakehouse.config import load

@@ -26,7 +26,11 @@ def trace(
     entity's keys: the row in silver now, and the same for each message of that key. From the
     tables and the records of their commits; nothing is judged again. Needs no Spark.
 
-    Examples: `lakehouse trace esports-matches:3:51` and `lakehouse trace matches pac-0000011`.
+    Examples: `lakehouse trace esports-matches:3:51` and `lakehouse trace matches pac-0000011`
+
+    JSON: `{position, traces: [{entity, position, fate, message, bronze, silver, reasons,
+    quarantined_at, key, row, beaten, later, decisions}], absent: [{entity, why, oldest, newest,
+    stray}]}`; of a key `{entity, key, row, messages, traces}`.
     """
     from lakehouse import entities
     from lakehouse.config import load

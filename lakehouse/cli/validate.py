@@ -47,6 +47,12 @@ def validate(
     Great Expectations runs the expectations of the whole table; what the rows of the version's
     batch said of the others is in its commit, and shown beside. Writes nothing but Data Docs: HTML
     pages whose styles come from outside. An expectation that GX cannot evaluate ends with 2.
+
+    Example: `lakehouse validate silver.matches --version 12 --docs pages`
+
+    JSON: `{TABLE: {version, suite, at, table_expectations: [{rule, severity, meaning, success,
+    observed, error, result}], row_expectations: {RULE: {severity, success, rows, judged,
+    unexpected}}}}`; `result` is GX's own.
     """
     from lakehouse import entities, log
     from lakehouse.config import load

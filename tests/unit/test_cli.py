@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -16,7 +17,8 @@ from lakehouse import owner
 from lakehouse.cli import COMMANDS, lakehouse
 from lakehouse.errors import ConfigError, LakehouseError
 
-CONF = Path(__file__).parents[2] / "conf"
+ROOT = Path(__file__).parents[2]
+CONF = ROOT / "conf"
 HEAVY = (
     "apprise pyspark great_expectations pandas deltalake pydantic confluent_kafka structlog rich "
     "pyarrow duckdb polars"
@@ -30,6 +32,22 @@ try:
 finally:
     print(*sys.modules, file=sys.stderr)
 """
+
+
+def leaves(command: click.Command, path: str = "lakehouse") -> dict[str, click.Command]:
+    """Return the commands below *command* that do something, by how one calls them."""
+    if not isinstance(command, click.Group):
+        return {path: command}
+    own = click.Context(command)
+    found: dict[str, click.Command] = {}
+    for name in command.list_commands(own):
+        below = command.get_command(own, name)
+        assert below is not None
+        found |= leaves(below, f"{path} {name}")
+    return found
+
+
+LEAVES = leaves(lakehouse)
 
 
 @pytest.fixture(autouse=True)
@@ -82,6 +100,30 @@ def test_the_help_of_a_command_needs_none_of_the_heavy_packages(command: str) ->
 
     assert done.returncode == 0
     assert not {name.partition(".")[0] for name in done.stderr.split()} & set(HEAVY.split())
+
+
+@pytest.mark.parametrize("path", sorted(LEAVES))
+def test_each_command_says_what_it_does_with_an_example_and_the_shape_of_its_json(
+    path: str,
+) -> None:
+    command = LEAVES[path]
+    said = command.help or ""
+    assert re.search(
+        rf"Examples?: `lakehouse (--env prod )?{path.removeprefix('lakehouse ')}", said
+    )
+    has_json = any("--json" in one.opts for one in command.params)
+    assert ("JSON: `{" in said) is has_json
+    assert f"## `{path}`\n" in (ROOT / "docs" / "cli.md").read_text()
+    assert all(one.help for one in command.params if isinstance(one, click.Option))
+
+
+def test_an_option_of_one_name_means_the_same_everywhere() -> None:
+    said: dict[str, set[str]] = {}
+    for command in LEAVES.values():
+        for one in command.params:
+            if isinstance(one, click.Option):
+                said.setdefault(one.opts[0], set()).add(one.type.name)
+    assert {name: kinds for name, kinds in said.items() if len(kinds) > 1} == {}
 
 
 @pytest.mark.parametrize("option", ["-h", "--help"])
