@@ -62,6 +62,10 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     session.stop(started)
 
 
+# For a process that lives for seconds the JVM's second compiler only costs.
+SHORT_LIVED = {"JAVA_TOOL_OPTIONS": "-XX:TieredStopAtLevel=1"}
+
+
 @dataclass(frozen=True)
 class Demo:
     """What a run of the demo left and said."""
@@ -80,7 +84,12 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
     done = subprocess.run(
         [sys.executable, "-m", "lakehouse", "demo", "--messages", "2000", "--json"],
         cwd=ROOT,
-        env={**clean, "LAKEHOUSE__LAKE__ROOT": str(home / "lake"), "TMPDIR": str(scratch)},
+        env={
+            **clean,
+            **SHORT_LIVED,
+            "LAKEHOUSE__LAKE__ROOT": str(home / "lake"),
+            "TMPDIR": str(scratch),
+        },
         capture_output=True,
         text=True,
         timeout=300,

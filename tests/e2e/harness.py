@@ -18,7 +18,7 @@ from confluent_kafka.cimpl import NewTopic
 from deltalake import DeltaTable
 
 from lakehouse.run import Run
-from tests.conftest import CONF, ROOT, settings_for
+from tests.conftest import CONF, ROOT, SHORT_LIVED, settings_for
 from tests.messages import as_bytes
 
 if TYPE_CHECKING:
@@ -91,10 +91,8 @@ class Lakehouse:
             "LAKEHOUSE__SPARK__MASTER": "local[2]",
             "LAKEHOUSE__STREAMS__TRIGGER": "500 ms",
             "PYTHONUNBUFFERED": "1",
-            # For a process that lives for seconds the second compiler only costs.
-            "JAVA_TOOL_OPTIONS": "-XX:TieredStopAtLevel=1",
         }
-        return {**os.environ, **own, **self.settings}
+        return {**os.environ, **SHORT_LIVED, **own, **self.settings}
 
     def call(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
