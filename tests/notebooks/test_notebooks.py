@@ -1,4 +1,4 @@
-"""Notebooks, and the README's Python, run against a lake of the demo and say what the demo said."""
+"""Notebooks, and the README's Python, run against a lake of the demo and draw what the API says."""
 
 from __future__ import annotations
 
@@ -6,25 +6,38 @@ import base64
 import io
 import json
 import re
+import shutil
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
+import matplotlib.dates as mdates
 import matplotlib.image
 import nbformat
+import pyarrow as pa
 import pytest
+from deltalake import write_deltalake
 from nbclient import NotebookClient
 
-from tests.conftest import CONF, ROOT
+from lakehouse.lake import Lake
+from tests.conftest import CONF, ROOT, settings_for
+from tests.notebooks import axes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from nbformat import NotebookNode
 
     from tests.conftest import Demo
+    from tests.notebooks.axes import Picture
 
 FOLDER = ROOT / "notebooks"
+ENTITIES = ("matches", "players")
+SHIPPED = ("tour",)
 
 
 def known() -> list[Path]:
@@ -42,22 +55,73 @@ def known() -> list[Path]:
 NOTEBOOKS = [pytest.param(path, id=path.name) for path in known()]
 
 
-@pytest.fixture(scope="module", params=NOTEBOOKS)
-def executed(
-    request: pytest.FixtureRequest,
-    demo: Demo,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> NotebookNode:
-    """The notebook, run to its end; a cell that raises fails the test with its trace."""
+@dataclass(frozen=True)
+class Run:
+    """A notebook that was run, what is on its pictures, and what it imported that takes seconds."""
+
+    notebook: NotebookNode
+    pictures: dict[str, list[Picture]]
+    heavy: list[str]
+
+    @property
+    def outputs(self) -> list[NotebookNode]:
+        cells = [cell for cell in self.notebook.cells if cell.cell_type == "code"]
+        return [one for cell in cells for one in cell.outputs]
+
+
+# What the owner of a stream would have found of versions 1 and 2: the demo is over before.
+FOUND = [
+    {"version": version, "rule": rule, "severity": severity, "success": success}
+    for version, rule, severity, success in (
+        (1, "enough_rows", "critical", False),
+        (2, "enough_rows", "critical", True),
+        (2, "fresh", "warning", None),
+    )
+]
+
+
+@pytest.fixture(scope="module")
+def root(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo's lake, with validations of one of its tables."""
+    copied = tmp_path_factory.mktemp("notebooks") / "lake"
+    shutil.copytree(demo.root, copied)
+    times = pa.array([datetime(2026, 1, 31, 10, n, tzinfo=UTC) for n in range(len(FOUND))])
+    rows = pa.Table.from_pylist(FOUND).append_column("at", times)
+    write_deltalake(copied / "audit" / "silver.matches.validations", rows)
+    return copied
+
+
+@pytest.fixture(scope="module")
+def lake(root: Path) -> Lake:
+    return Lake(settings_for(root))
+
+
+@pytest.fixture(scope="module")
+def run(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Run]:
+    """Run a notebook to its end, once; a cell that raises fails the test with its trace."""
     home = str(tmp_path_factory.mktemp("home"))
-    notebook = read(request.param)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LAKEHOUSE_DEMO", str(demo.root))
-        # What a kernel keeps of itself stays out of the home of whoever runs the tests.
-        for variable in ("IPYTHONDIR", "JUPYTER_RUNTIME_DIR"):
-            patch.setenv(variable, home)
-        NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
-    return notebook
+
+    @cache
+    def once(name: str) -> Run:
+        notebook = read(FOLDER / name)
+        axes.ask(notebook)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("LAKEHOUSE_DEMO", str(root))
+            # What a kernel keeps of itself stays out of the home of whoever runs the tests.
+            for variable in ("IPYTHONDIR", "JUPYTER_RUNTIME_DIR"):
+                patch.setenv(variable, home)
+            # In its own folder, as Jupyter does.
+            where = {"metadata": {"path": str(FOLDER)}}
+            NotebookClient(notebook, timeout=120, kernel_name="python3", resources=where).execute()
+        pictures, heavy = axes.told(notebook)
+        return Run(notebook, pictures, heavy)
+
+    return once
+
+
+@pytest.fixture(scope="module", params=NOTEBOOKS)
+def executed(request: pytest.FixtureRequest, run: Callable[[str], Run]) -> Run:
+    return run(request.param.name)
 
 
 def read(path: Path) -> NotebookNode:
@@ -65,20 +129,37 @@ def read(path: Path) -> NotebookNode:
     return notebook
 
 
-def outputs(notebook: NotebookNode) -> list[NotebookNode]:
-    return [one for cell in notebook.cells if cell.cell_type == "code" for one in cell.outputs]
+def records(lake: Lake, entity: str) -> list[dict[str, Any]]:
+    """Return the commits of silver's batches, the oldest first, with what each record says."""
+    rows = lake.silver(entity).history(None).arrow().to_pylist()
+    return [
+        {**one, "said": json.loads(one["record"])} for one in rows[::-1] if one["read"] is not None
+    ]
 
 
-def test_no_cell_warns(executed: NotebookNode) -> None:
-    warned = [one.text for one in outputs(executed) if one.get("name") == "stderr"]
+def day(time: datetime) -> float:
+    """Return where *time* lies on an axis."""
+    return float(mdates.date2num(time))  # type: ignore[no-untyped-call]  # matplotlib left it so
+
+
+def close(figures: Any) -> Any:
+    return pytest.approx(figures, rel=1e-6, abs=1e-6)
+
+
+def test_no_cell_warns(executed: Run) -> None:
+    warned = [one.text for one in executed.outputs if one.get("name") == "stderr"]
     assert warned == []
 
 
-def test_its_plots_are_images_with_something_on_them(executed: NotebookNode) -> None:
+def test_no_spark_and_no_suite_is_loaded(executed: Run) -> None:
+    assert executed.heavy == []
+
+
+def test_its_plots_are_images_with_something_on_them(executed: Run) -> None:
     found = [
-        one.data["image/png"] for one in outputs(executed) if "image/png" in one.get("data", {})
+        one.data["image/png"] for one in executed.outputs if "image/png" in one.get("data", {})
     ]
-    assert found
+    assert len(found) == sum(map(len, executed.pictures.values()))
     for encoded in found:
         pixels = matplotlib.image.imread(io.BytesIO(base64.b64decode(encoded)), format="png")
         strongest, weakest = pixels[..., :3].max(axis=2), pixels[..., :3].min(axis=2)
@@ -86,8 +167,22 @@ def test_its_plots_are_images_with_something_on_them(executed: NotebookNode) -> 
         assert (strongest - weakest > 0.3).mean() > 0.001
 
 
-def test_its_numbers_are_those_of_the_demo(executed: NotebookNode, demo: Demo) -> None:
-    (printed,) = [one.text for one in outputs(executed) if one.get("name") == "stdout"]
+def test_each_picture_has_data_and_says_what_it_is(executed: Run) -> None:
+    pictures = [one for several in executed.pictures.values() for one in several]
+    assert pictures
+    for one in pictures:
+        assert one.title or one.axes[0].title
+        assert one.axes[-1].xlabel
+        for each in one.axes:
+            assert each.ylabel or each.title
+            assert any(each.series.values())
+
+
+def test_the_numbers_of_the_tour_are_those_of_the_demo(
+    run: Callable[[str], Run], demo: Demo
+) -> None:
+    tour = run("tour.ipynb")
+    (printed,) = [one.text for one in tour.outputs if one.get("name") == "stdout"]
     said = {
         name: {
             "bronze": facts["bronze"],
@@ -101,6 +196,16 @@ def test_its_numbers_are_those_of_the_demo(executed: NotebookNode, demo: Demo) -
         for name, facts in demo.facts.items()
     }
     assert json.loads(printed) == said
+
+
+def test_the_tour_draws_the_fates_of_the_demo(run: Callable[[str], Run], demo: Demo) -> None:
+    (fates,), (refused,) = (run("tour.ipynb").pictures[name] for name in ("fates", "refused"))
+    for fate in ("current", "superseded", "quarantined"):
+        said = {name: facts[fate] for name, facts in demo.facts.items()}
+        assert fates.axes[0].bars(fate) == said
+    for one in refused.axes:
+        reasons = demo.facts[one.title]["reasons"]
+        assert one.bars("refused") == {each["reason"]: each["rows"] for each in reasons}
 
 
 def test_the_python_of_the_readme_runs(
@@ -129,5 +234,6 @@ def test_a_notebook_in_git_holds_no_outputs(path: Path) -> None:
     assert [cell.execution_count for cell in cells] == [None for _ in cells]
 
 
-def test_there_is_a_notebook() -> None:
-    assert NOTEBOOKS
+def test_there_are_notebooks() -> None:
+    names = {one.id for one in NOTEBOOKS}
+    assert names >= {f"{name}.ipynb" for name in SHIPPED}
