@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 FOLDER = ROOT / "notebooks"
 ENTITIES = ("matches", "players")
-SHIPPED = ("tour",)
+SHIPPED = ("tour", "quality")
 
 
 def known() -> list[Path]:
@@ -206,6 +206,62 @@ def test_the_tour_draws_the_fates_of_the_demo(run: Callable[[str], Run], demo: D
     for one in refused.axes:
         reasons = demo.facts[one.title]["reasons"]
         assert one.bars("refused") == {each["reason"]: each["rows"] for each in reasons}
+
+
+def test_quality_draws_the_shares_that_the_records_say(
+    run: Callable[[str], Run], lake: Lake
+) -> None:
+    pictures = run("quality.ipynb").pictures["refused"]
+    for entity, picture in zip(ENTITIES, pictures, strict=True):
+        rows = [(one["read"], one["quarantined"], one["said"]) for one in records(lake, entity)]
+        assert rows
+        above, below = picture.axes
+        shares = [100 * refused / max(n, 1) for n, refused, _ in rows]
+        assert above.lengths("refused") == close(shares)
+        reasons = [said["rows"]["reasons"] for _, _, said in rows]
+        assert below.series == {
+            name: close(
+                [
+                    100 * one.get(name, 0) / max(n, 1)
+                    for one, (n, *_) in zip(reasons, rows, strict=True)
+                ]
+            )
+            for name in set().union(*reasons)
+        }
+
+
+def test_quality_draws_the_verdicts_of_the_records(run: Callable[[str], Run], lake: Lake) -> None:
+    pictures = run("quality.ipynb").pictures["expectations"]
+    for entity, picture in zip(ENTITIES, pictures, strict=True):
+        suites = [one["said"]["expectations"]["rules"] for one in records(lake, entity)]
+        above, below = picture.axes
+        for severity in ("critical", "warning", "info"):
+            assert above.lengths(severity) == [
+                sum(one["severity"] == severity and not one["success"] for one in rules.values())
+                for rules in suites
+            ]
+        shares = {
+            f"{name} ({one['severity']})": [
+                100 * rules[name]["unexpected"] / max(rules[name]["judged"], 1) for rules in suites
+            ]
+            for name, one in suites[0].items()
+        }
+        unmet = {name: close(each) for name, each in shares.items() if any(each)}
+        assert unmet
+        assert below.series == unmet
+
+
+def test_quality_draws_the_validations_that_there_are(run: Callable[[str], Run]) -> None:
+    (picture,) = run("quality.ipynb").pictures["validations"]
+    (drawn,) = picture.axes
+    labels = {True: "holds", False: "does not hold", None: "not evaluated"}
+    for success, label in labels.items():
+        points = {(x, drawn.ticks[round(y)]) for x, y in drawn.series[label]}
+        assert points == {
+            (one["version"], f"{one['rule']} ({one['severity']})")
+            for one in FOUND
+            if one["success"] is success
+        }
 
 
 def test_the_python_of_the_readme_runs(
