@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 FOLDER = ROOT / "notebooks"
 ENTITIES = ("matches", "players")
-SHIPPED = ("tour", "quality")
+SHIPPED = ("tour", "quality", "time_travel")
 
 
 def known() -> list[Path]:
@@ -262,6 +263,65 @@ def test_quality_draws_the_validations_that_there_are(run: Callable[[str], Run])
             for one in FOUND
             if one["success"] is success
         }
+
+
+def test_time_travel_draws_the_rows_of_each_version(run: Callable[[str], Run], lake: Lake) -> None:
+    pictures = run("time_travel.ipynb").pictures["versions"]
+    for entity, picture in zip(ENTITIES, pictures, strict=True):
+        silver = lake.silver(entity)
+        above, below = picture.axes
+        assert above.series["rows"] == [
+            [version, len(silver.at(version=version).arrow())]
+            for version in range(silver.version + 1)
+        ]
+        found = [silver.diff(v, v + 1).found for v in range(silver.version)]
+        for kind in ("added", "changed", "touched", "removed"):
+            assert below.lengths(kind) == [getattr(one, kind) for one in found]
+
+
+def test_time_travel_draws_the_columns_that_differ(run: Callable[[str], Run], lake: Lake) -> None:
+    (picture,) = run("time_travel.ipynb").pictures["columns"]
+    (drawn,) = picture.axes
+    entity, first, last = re.findall(r"silver\.(\w+): .* version (\d+) to (\d+)", drawn.title)[0]
+    content = [one for one in lake.silver(entity).schema().columns if not one.name.startswith("_")]
+    (key,) = (one.name for one in content if one.key)
+    old, new = (
+        {row[key]: row for row in lake.silver(entity).at(version=int(one)).arrow().to_pylist()}
+        for one in (first, last)
+    )
+    differing = Counter(
+        one.name
+        for one in content
+        for k in old.keys() & new
+        if old[k][one.name] != new[k][one.name]
+    )
+    assert differing
+    assert drawn.bars("rows") == {one.name: differing[one.name] for one in content if not one.key}
+
+
+def test_time_travel_draws_the_life_of_a_key(run: Callable[[str], Run], lake: Lake) -> None:
+    (picture,) = run("time_travel.ipynb").pictures["life"]
+    entity, key = re.findall(r"(\w+) (\S+): its row", picture.title)[0]
+    silver = lake.silver(entity)
+    (name,) = (one.name for one in silver.schema().columns if one.key)
+    rows = {
+        version: row
+        for version in range(1, silver.version + 1)
+        for row in silver.at(version=version).arrow().to_pylist()
+        if row[name] == key
+    }
+    *values, messages = picture.axes
+    assert values
+    for one in values:
+        points = [close([version, row[one.title]]) for version, row in rows.items()]
+        assert one.series[one.title] == points
+    story = silver.trace(key, limit=10_000)
+    assert len(story.told) == story.messages
+    fates = Counter(
+        (each.trace.taken.version, each.trace.fate) for each in story.told if each.trace.taken
+    )
+    drawn = {(x, fate): n for fate, points in messages.series.items() for x, n in points if n}
+    assert drawn == fates
 
 
 def test_the_python_of_the_readme_runs(
