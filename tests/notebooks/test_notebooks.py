@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 FOLDER = ROOT / "notebooks"
 ENTITIES = ("matches", "players")
-SHIPPED = ("tour", "quality", "time_travel")
+SHIPPED = ("tour", "quality", "time_travel", "quarantine")
 
 
 def known() -> list[Path]:
@@ -322,6 +322,59 @@ def test_time_travel_draws_the_life_of_a_key(run: Callable[[str], Run], lake: La
     )
     drawn = {(x, fate): n for fate, points in messages.series.items() for x, n in points if n}
     assert drawn == fates
+
+
+def test_quarantine_draws_what_the_desk_counts(run: Callable[[str], Run], lake: Lake) -> None:
+    (picture,) = run("quarantine.ipynb").pictures["refused"]
+    assert [one.title for one in picture.axes] == list(ENTITIES)
+    for one in picture.axes:
+        said = lake.quarantine(one.title).by_reason().arrow().to_pylist()
+        assert one.bars("open") == {each["reason"]: each["open"] for each in said}
+        assert one.bars("decided") == {
+            each["reason"]: each["messages"] - each["open"] for each in said
+        }
+
+
+def test_quarantine_draws_the_causes_and_whether_they_are_alone(
+    run: Callable[[str], Run], lake: Lake
+) -> None:
+    for entity, picture in zip(ENTITIES, run("quarantine.ipynb").pictures["mend"], strict=True):
+        alone: Counter[str] = Counter()
+        beside: Counter[str] = Counter()
+        for row in lake.quarantine(entity).arrow("reasons").to_pylist():
+            for one in row["reasons"]:
+                what = one["rule"] or one["column"]
+                cause = f"{one['code']}: {what}" if what else one["code"]
+                (alone if len(row["reasons"]) == 1 else beside)[cause] += 1
+        (drawn,) = picture.axes
+        shown = drawn.bars("no other cause")
+        assert len(shown) == min(20, len(alone | beside))
+        assert shown == {cause: alone[cause] for cause in shown}
+        assert drawn.bars("others as well") == {cause: beside[cause] for cause in shown}
+        assert min(shown.values()) >= max(alone[one] for one in alone | beside if one not in shown)
+
+
+def test_quarantine_draws_each_refused_message_once_over_time(
+    run: Callable[[str], Run], lake: Lake
+) -> None:
+    for entity, picture in zip(ENTITIES, run("quarantine.ipynb").pictures["times"], strict=True):
+        rows = lake.quarantine(entity).arrow("reasons", "timestamp").to_pylist()
+        (drawn,) = picture.axes
+        number, unit = re.findall(r"every (\d+) (s|min)", drawn.title)[0]
+        step = int(number) * (60 if unit == "min" else 1)
+        counts: Counter[tuple[str, int]] = Counter()
+        for row in rows:
+            code = row["reasons"][0]["code"]
+            name = code if code in drawn.series else "others"
+            counts[name, int(row["timestamp"].timestamp() // step)] += 1
+        # A bar is nine tenths of its interval, from the beginning on.
+        assert {
+            (name, round(x * 86_400 / step - 0.45)): n
+            for name, points in drawn.series.items()
+            for x, n in points
+            if n
+        } == counts
+        assert sum(counts.values()) == len(rows)
 
 
 def test_the_python_of_the_readme_runs(
