@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import matplotlib.dates as mdates
 import matplotlib.image
 import nbformat
+import numpy as np
 import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
 FOLDER = ROOT / "notebooks"
 ENTITIES = ("matches", "players")
-SHIPPED = ("tour", "quality", "time_travel", "quarantine")
+SHIPPED = ("tour", "quality", "time_travel", "quarantine", "performance")
 
 
 def known() -> list[Path]:
@@ -375,6 +376,67 @@ def test_quarantine_draws_each_refused_message_once_over_time(
             if n
         } == counts
         assert sum(counts.values()) == len(rows)
+
+
+def taken(lake: Lake, entity: str) -> list[tuple[datetime, datetime, datetime]]:
+    """Return when each message was sent, has landed and was taken, by the records' offsets."""
+    at = {
+        (one["partition"], offset): commit["at"]
+        for commit in records(lake, entity)
+        for one in commit["said"]["source"]["ranges"]
+        for offset in range(one["min"], one["max"] + 1)
+    }
+    rows = lake.bronze(entity).arrow("timestamp", "_landed_at", "partition", "offset").to_pylist()
+    return [
+        (row["timestamp"], row["_landed_at"], at[row["partition"], row["offset"]]) for row in rows
+    ]
+
+
+def test_performance_draws_the_commits(run: Callable[[str], Run], lake: Lake) -> None:
+    pictures = run("performance.ipynb").pictures["commits"]
+    for entity, picture in zip(ENTITIES, pictures, strict=True):
+        bronze = lake.bronze(entity).history(None).arrow().to_pylist()[::-1]
+        silver = records(lake, entity)
+        above, below = picture.axes
+        assert above.lengths("bronze") == [
+            one["rows_added"] for one in bronze if one["batch_id"] is not None
+        ]
+        assert above.lengths("silver") == [one["read"] for one in silver]
+        seconds = [
+            (one["at"] - datetime.fromisoformat(one["said"]["at"])).total_seconds()
+            for one in silver
+        ]
+        assert min(seconds) > 0
+        assert below.series["silver"] == [
+            close([day(one["at"]), each]) for one, each in zip(silver, seconds, strict=True)
+        ]
+
+
+def test_performance_draws_the_lag(run: Callable[[str], Run], lake: Lake) -> None:
+    pictures = run("performance.ipynb").pictures["backlog"]
+    for entity, picture in zip(ENTITIES, pictures, strict=True):
+        messages = taken(lake, entity)
+        times = sorted({time for _, landed, took in messages for time in (landed, took)})
+        landed = [sum(one <= time for _, one, _ in messages) for time in times]
+        took = [sum(one <= time for *_, one in messages) for time in times]
+        above, below = picture.axes
+        assert above.lengths("landed") == landed
+        assert above.lengths("taken") == took
+        assert below.lengths("lag") == [a - b for a, b in zip(landed, took, strict=True)]
+        assert [x for x, _ in below.series["lag"]] == close([day(one) for one in times])
+
+
+def test_performance_draws_the_age_of_messages(run: Callable[[str], Run], lake: Lake) -> None:
+    for entity, picture in zip(ENTITIES, run("performance.ipynb").pictures["ages"], strict=True):
+        messages = taken(lake, entity)
+        (drawn,) = picture.axes
+        for name, share in (("half", 50), ("19 of 20", 95)):
+            for layer, place in (("bronze", 1), ("silver", 2)):
+                by_batch: dict[datetime, list[float]] = {}
+                for one in messages:
+                    by_batch.setdefault(one[2], []).append((one[place] - one[0]).total_seconds())
+                expected = [np.percentile(by_batch[at], share) for at in sorted(by_batch)]
+                assert drawn.lengths(f"{layer}, {name}") == close(expected)
 
 
 def test_the_python_of_the_readme_runs(

@@ -21,7 +21,7 @@ from tests.conftest import CONF, ROOT
 if TYPE_CHECKING:
     from pathlib import Path
 
-NOTEBOOKS = ("quality", "time_travel", "quarantine")
+NOTEBOOKS = ("quality", "time_travel", "quarantine", "performance")
 # As a disk that is full after so many bytes: what comes beyond is refused with an OSError.
 FULL_AFTER = """
 import resource, sys
