@@ -21,6 +21,7 @@ from tests.conftest import CONF, ROOT
 if TYPE_CHECKING:
     from pathlib import Path
 
+NOTEBOOKS = ("quality", "time_travel", "quarantine", "performance")
 # As a disk that is full after so many bytes: what comes beyond is refused with an OSError.
 FULL_AFTER = """
 import resource, sys
@@ -61,6 +62,7 @@ def test_a_new_project_holds_all_that_is_shipped(tmp_path: Path) -> None:
     assert made.pop(".gitignore").startswith(b"/lake/\n")
     assert made == shipped()
     assert {"conf/lakehouse.toml", "conf/env/prod.toml", "notebooks/tour.ipynb"} < set(made)
+    assert {f"notebooks/{name}.ipynb" for name in NOTEBOOKS} < set(made)
 
 
 def test_a_new_project_is_configured_soundly_in_each_environment(tmp_path: Path) -> None:
@@ -153,3 +155,4 @@ def test_an_installed_wheel_makes_the_same_project(tmp_path: Path) -> None:
     project.make(tmp_path / "from-checkout")
     assert content(tmp_path / "new") == content(tmp_path / "from-checkout")
     assert not (tmp_path / "site" / "conf").exists()
+    assert (tmp_path / "site" / "lakehouse" / "plots.mplstyle").exists()  # what they draw with
