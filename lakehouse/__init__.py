@@ -15,7 +15,7 @@ __version__ = "0.1.0"
 def open(conf: str | Path = "conf", env: str | None = None) -> Lake:  # noqa: A001 - as lakehouse.open it is plain
     """Return the lake that the configuration in the folder *conf* names, to read it without Spark.
 
-    *env* applies conf/env/NAME.toml over it, as `--env` does.
+    *env* applies conf/env/NAME.toml over it, as `--env` does; LAKEHOUSE_ENV where it is not given.
 
     Raises:
         ConfigError: as `lakehouse check` tells it.

@@ -13,6 +13,7 @@ Nothing here writes to the lake. Times are UTC.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -153,7 +154,9 @@ class Lake:
 def open(conf: str | Path = "conf", env: str | None = None) -> Lake:  # noqa: A001 - lakehouse.open is its name
     """Return the lake that the configuration in the folder *conf* names, under *env* if given.
 
+    Without it LAKEHOUSE_ENV says which conf/env/NAME.toml is applied, as for the command line.
+
     Raises:
         ConfigError: as `lakehouse check` tells it.
     """
-    return Lake(load(Path(conf), env))
+    return Lake(load(Path(conf), env or os.environ.get("LAKEHOUSE_ENV")))

@@ -307,6 +307,13 @@ def test_a_configuration_that_is_not_sound_is_said_at_once(tmp_path: Path) -> No
     assert found.value.code == "FILE_MISSING"
 
 
+def test_an_environment_is_named_by_argument_or_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAKEHOUSE_ENV", "nowhere")
+    with pytest.raises(ConfigError, match="nowhere"):
+        lakehouse.open(CONF)
+    assert lakehouse.open(CONF, env="local").config.folder == CONF
+
+
 def test_rows_are_read_by_no_file_system_that_calls_back_into_python(lake: Lake) -> None:
     # That of delta-rs does, from threads that go on while the interpreter ends, and about every
     # third process that had looked at a few rows of a relation ended in SIGSEGV or SIGABRT.
