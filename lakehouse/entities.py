@@ -29,6 +29,8 @@ OPTIONAL = ("expectations.json",)
 def _name(name: str) -> str:
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", name):
         raise ValueError("an entity's folder is named in lower case letters, digits and _")
+    if name.endswith("_decisions"):
+        raise ValueError("quarantine has a table of that name for the decisions on another entity")
     return name
 
 

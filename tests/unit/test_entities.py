@@ -203,7 +203,9 @@ def test_a_topic_and_keys_are_needed(folder: Path, text: str, key: str) -> None:
     assert (error.code, error.params["key"]) == ("BAD_VALUE", key)
 
 
-@pytest.mark.parametrize("name", ["Things", "1things", "my-things", "my things", "t" * 65])
+@pytest.mark.parametrize(
+    "name", ["Things", "1things", "my-things", "my things", "t" * 65, "matches_decisions"]
+)
 def test_a_folder_that_cannot_name_a_table_is_refused(folder: Path, name: str) -> None:
     error = refused(folder.rename(folder.with_name(name)))
 
