@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from lakehouse.reading.versions import AsOf
 
 CHANGE = "_change_type"
+# Names of our own beside the table's columns, which can have any other.
+OLD, NEW = "_lakehouse_old", "_lakehouse_new"
+KIND, PLACE, SIDE = "_lakehouse_kind", "_lakehouse_place", "_lakehouse_side"
 # Tells a row that is not there from one of NULLs.
 THERE = "_lakehouse_there"
 
@@ -75,7 +78,8 @@ def diff(
     keys = table.keys(properties, sides.columns) or sides.common
     with engine.over(old=_apart(old, new), new=_apart(new, old)) as connection:
         connection.execute(_pairs(sides, keys, marks=marks))
-        counted = connection.execute("SELECT kind, count(*) FROM pairs GROUP BY ALL").fetchall()
+        kinds = f"SELECT {KIND}, count(*) FROM pairs GROUP BY ALL"  # noqa: S608 - a constant
+        counted = connection.execute(kinds).fetchall()
         rows = connection.sql(_images(sides, keys, limit)).to_arrow_table()
     found = dict(counted)
     added, changed, removed, touched = (
@@ -112,19 +116,13 @@ class Sides:
 
     def before(self, name: str) -> str:
         """Return the SQL for the value that a column had."""
-        return (
-            f"o.{quoted(name)}"
-            if name in self.old
-            else f"CASE WHEN FALSE THEN n.{quoted(name)} END"
-        )
+        there = f"{OLD}.{quoted(name)}"
+        return there if name in self.old else f"CASE WHEN FALSE THEN {NEW}.{quoted(name)} END"
 
     def after(self, name: str) -> str:
         """Return the SQL for the value that a column has."""
-        return (
-            f"n.{quoted(name)}"
-            if name in self.new
-            else f"CASE WHEN FALSE THEN o.{quoted(name)} END"
-        )
+        there = f"{NEW}.{quoted(name)}"
+        return there if name in self.new else f"CASE WHEN FALSE THEN {OLD}.{quoted(name)} END"
 
 
 def _apart(one: Dataset, other: Dataset) -> Dataset:
@@ -138,7 +136,8 @@ def _apart(one: Dataset, other: Dataset) -> Dataset:
 
 def _pairs(sides: Sides, keys: Sequence[str], *, marks: bool) -> str:
     """Return the SQL that pairs the rows of `old` and `new`, and says what became of each."""
-    same = " AND ".join(f"o.{quoted(key)} IS NOT DISTINCT FROM n.{quoted(key)}" for key in keys)
+    both = ((f"{OLD}.{quoted(key)}", f"{NEW}.{quoted(key)}") for key in keys)
+    same = " AND ".join(f"{old} IS NOT DISTINCT FROM {new}" for old, new in both)
 
     def differ(names: list[str]) -> str:
         each = (f"{sides.before(one)} IS DISTINCT FROM {sides.after(one)}" for one in names)
@@ -147,30 +146,33 @@ def _pairs(sides: Sides, keys: Sequence[str], *, marks: bool) -> str:
     content = [name for name in sides.columns if marks or not name.startswith("_")]
     rest = [name for name in sides.columns if name not in content]
     return f"""
-        CREATE TABLE pairs AS SELECT o, n, CASE
-            WHEN o."{THERE}" IS NULL THEN 'insert'
-            WHEN n."{THERE}" IS NULL THEN 'delete'
-            WHEN {differ(content)} THEN 'update'
-            WHEN {differ(rest)} THEN 'touch' END AS kind
-        FROM (SELECT *, TRUE AS "{THERE}" FROM old) AS o
-        FULL JOIN (SELECT *, TRUE AS "{THERE}" FROM new) AS n ON {same}
-        WHERE kind IS NOT NULL"""  # noqa: S608 - names are quoted
+        CREATE TABLE pairs AS FROM (
+            SELECT {OLD}, {NEW}, CASE
+                WHEN {OLD}.{THERE} IS NULL THEN 'insert'
+                WHEN {NEW}.{THERE} IS NULL THEN 'delete'
+                WHEN {differ(content)} THEN 'update'
+                WHEN {differ(rest)} THEN 'touch' END AS {KIND}
+            FROM (SELECT *, TRUE AS {THERE} FROM old) AS {OLD}
+            FULL JOIN (SELECT *, TRUE AS {THERE} FROM new) AS {NEW} ON {same})
+        WHERE {KIND} IS NOT NULL"""  # noqa: S608 - names are quoted
 
 
 def _images(sides: Sides, keys: Sequence[str], limit: int | None) -> str:
     """Return the SQL for the changes among the pairs, in order of the keys, at most *limit*."""
-    order = ", ".join(f"coalesce(o.{quoted(key)}, n.{quoted(key)})" for key in keys)
+    order = ", ".join(f"coalesce({OLD}.{quoted(key)}, {NEW}.{quoted(key)})" for key in keys)
     old = ", ".join(f"{sides.before(name)} AS {quoted(name)}" for name in sides.columns)
     new = ", ".join(f"{sides.after(name)} AS {quoted(name)}" for name in sides.columns)
-    most = "" if limit is None else f"QUALIFY place <= {limit:d}"
+    columns = ", ".join(map(quoted, (CHANGE, *sides.columns)))
+    most = "" if limit is None else f"QUALIFY {PLACE} <= {limit:d}"
     return f"""
         WITH kept AS (
-            SELECT *, row_number() OVER (ORDER BY {order}) AS place
-            FROM pairs WHERE kind <> 'touch' {most})
-        SELECT * EXCLUDE (place, side) FROM (
-            SELECT if(kind = 'delete', kind, 'update_preimage') AS {CHANGE}, {old}, place, 0 AS side
-            FROM kept WHERE kind <> 'insert'
+            SELECT *, row_number() OVER (ORDER BY {order}) AS {PLACE}
+            FROM pairs WHERE {KIND} <> 'touch' {most})
+        SELECT {columns} FROM (
+            SELECT if({KIND} = 'delete', {KIND}, 'update_preimage') AS {CHANGE}, {old},
+                {PLACE}, 0 AS {SIDE}
+            FROM kept WHERE {KIND} <> 'insert'
             UNION ALL
-            SELECT if(kind = 'insert', kind, 'update_postimage'), {new}, place, 1
-            FROM kept WHERE kind <> 'delete')
-        ORDER BY place, side"""  # noqa: S608 - names are quoted
+            SELECT if({KIND} = 'insert', {KIND}, 'update_postimage'), {new}, {PLACE}, 1
+            FROM kept WHERE {KIND} <> 'delete')
+        ORDER BY {PLACE}, {SIDE}"""  # noqa: S608 - names are quoted

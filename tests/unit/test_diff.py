@@ -155,6 +155,28 @@ def test_nulls_nans_and_nested_values_are_equal_to_themselves(tmp_path: Path) ->
     assert counts(between(tmp_path, 0, 1)) == (0, 0, 0, 0)
 
 
+@pytest.mark.parametrize(
+    "name", [*("place", "side", "kind", "o", "n"), *("old", "new", "pairs", "kept")]
+)
+def test_a_column_can_have_any_name(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "silver" / "matches"
+    for values in ([9, 8, 7], [9, 6, 5]):
+        rows = pa.table({"match_id": ["a", "b", "c"], name: values})
+        write_deltalake(path, rows, mode="overwrite")
+    planted.stamp(path, (), planted.SILVER)
+
+    found = between(tmp_path, 0, 1)
+
+    assert found.rows.column_names == ["_change_type", "match_id", name]
+    assert [tuple(row.values()) for row in found.rows.to_pylist()] == [
+        ("update_preimage", "b", 8),
+        ("update_postimage", "b", 6),
+        ("update_preimage", "c", 7),
+        ("update_postimage", "c", 5),
+    ]
+    assert counts(found) == (0, 2, 0, 0)
+
+
 @pytest.mark.parametrize("layer", ["bronze", "quarantine"])
 def test_messages_are_told_apart_by_their_position(tmp_path: Path, layer: str) -> None:
     path = tmp_path / layer / "matches"
