@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from lakehouse.reading.tables import Catalog
     from lakehouse.reading.versions import AsOf, Log
 
+# Functions that read a table whose name is a value: it cannot be known which, nor its version.
+BY_TEXT = {"query", "query_table"}
+# The schema that an engine begins in.
+MAIN = "memory.main"
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -71,7 +76,7 @@ def query(
         with engine.limited(connection, None):
             named = _named(connection, sql)
         sources = [_source(catalog, parts, as_of) for parts in named]
-        _refuse_one_number_for_several(sources, as_of)
+        _refuse_what_has_no_meaning(sources, as_of)
         # A statement that names none may ask which there are.
         there = [] if named else [tuple(one.name.split(".")) for one in catalog.existing()]
         _bind(connection, sources or [_source(catalog, parts, None) for parts in there])
@@ -90,7 +95,10 @@ def query(
     return Answer(found if whole else found.slice(0, limit), whole, read)
 
 
-def _refuse_one_number_for_several(sources: list[Source], as_of: AsOf) -> None:
+def _refuse_what_has_no_meaning(sources: list[Source], as_of: AsOf) -> None:
+    """Refuse *as_of* where no table is named, and a number where it would be that of several."""
+    if as_of is not None and not sources:
+        raise ConfigError("BAD_QUERY", reason="it names no table of which there are versions")
     meant = [one.label for one in sources if "@" not in one.label]
     if isinstance(as_of, int) and len(meant) > 1:
         reason = "each of the tables that it names has versions of its own"
@@ -119,8 +127,17 @@ def _is_ours(name: str) -> bool:
 
 
 def _tables(node: Any) -> Iterator[tuple[str, ...]]:
-    """Yield each table that a parsed statement names, in its parts."""
+    """Yield each table that a parsed statement names, in its parts.
+
+    Raises:
+        ConfigError: BAD_QUERY, where it has a table's name in a value.
+    """
     if isinstance(node, dict):
+        if node.get("type") == "TABLE_FUNCTION":
+            name = node["function"]["function_name"].lower()
+            if name in BY_TEXT:
+                reason = f"{name}() hides which tables it reads: name them outside of it"
+                raise ConfigError("BAD_QUERY", reason=reason)
         if node.get("type") == "BASE_TABLE":
             named = (node["catalog_name"], node["schema_name"], node["table_name"])
             yield tuple(part for part in named if part)
@@ -142,10 +159,13 @@ def _bind(connection: duckdb.DuckDBPyConnection, sources: list[Source]) -> None:
     connection.execute("ATTACH ':memory:' AS audit")
     for layer in STREAMED:
         connection.execute(f"CREATE SCHEMA {layer}; CREATE SCHEMA audit.{layer}")
-    for number, source in enumerate(sources):
-        connection.register(f"_{number}", engine.dataset(source.log.table, source.opened))
-        view = ".".join(engine.quoted(part) for part in source.parts)
-        connection.execute(f"CREATE VIEW {view} AS FROM temp.main._{number}")
+    for source in sources:
+        *schema, name = source.parts
+        connection.execute(f"USE {'.'.join(map(engine.quoted, schema)) or MAIN}")
+        # Not a registered table with a view of it: both would show among the tables.
+        rows = engine.dataset(source.log.table, source.opened)
+        connection.from_arrow(rows).create_view(name, replace=False)
+    connection.execute(f"USE {MAIN}")
 
 
 def _rows(connection: duckdb.DuckDBPyConnection, sql: str, limit: int | None) -> pa.Table:

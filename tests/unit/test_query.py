@@ -139,9 +139,10 @@ def test_a_trail_is_a_table_by_its_own_name(lake: Path) -> None:
 def test_a_statement_that_names_no_table_can_ask_which_there_are(lake: Path) -> None:
     answer = asked(lake, "SHOW ALL TABLES")
 
-    there = {(row["schema"], row["name"]) for row in answer.rows.to_pylist()}
-    assert {("bronze", "matches"), ("silver", "matches")} <= there
+    there = [(row["database"], row["schema"], row["name"]) for row in answer.rows.to_pylist()]
+    assert there == [("memory", "bronze", "matches"), ("memory", "silver", "matches")]
     assert answer.versions == {}
+    assert found(lake, "SHOW TABLES") == []
 
 
 def test_columns_of_one_name_are_told_apart(lake: Path) -> None:
@@ -246,6 +247,30 @@ def test_a_number_for_several_tables_is_refused_with_the_way_round(lake: Path) -
     ]
     later = datetime(2020, 2, 1, tzinfo=UTC)
     assert len(found(lake, both, as_of=later)) == 6
+
+
+def test_a_version_of_no_table_is_refused_rather_than_ignored(lake: Path) -> None:
+    for sql in ("SELECT 1", "SHOW ALL TABLES", "FROM memory.silver.matches"):
+        error = refused(lake, sql, as_of=1)
+
+        assert (error.code, "names no table" in error.message.why) == ("BAD_QUERY", True)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "FROM query('FROM silver.matches')",
+        "FROM query_table('silver.matches')",
+        "FROM query_table(['silver.matches'])",
+        "SELECT (SELECT count(*) FROM system.main.\"QUERY\"('FROM silver.matches'))",
+        "FROM silver.matches JOIN query_table('bronze.matches') ON true",
+    ],
+)
+def test_a_table_whose_name_is_a_value_is_refused(lake: Path, sql: str) -> None:
+    for as_of in (None, 1):
+        error = refused(lake, sql, as_of=as_of)
+
+        assert (error.code, "hides which tables" in error.message.why) == ("BAD_QUERY", True)
 
 
 def test_a_file_that_somebody_removed_is_named(lake: Path) -> None:
