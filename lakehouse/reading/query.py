@@ -79,7 +79,9 @@ def query(
         _refuse_what_has_no_meaning(sources, as_of)
         # A statement that names none may ask which there are.
         there = [] if named else [tuple(one.name.split(".")) for one in catalog.existing()]
-        _bind(connection, sources or [_source(catalog, parts, None) for parts in there])
+        bound = sources or [_source(catalog, parts, None) for parts in there]
+        with engine.limited(connection, None):
+            _bind(connection, bound)
         engine.lock(connection)
         try:
             with engine.limited(connection, seconds):
@@ -117,8 +119,10 @@ def _named(connection: duckdb.DuckDBPyConnection, sql: str) -> list[tuple[str, .
         raise ConfigError("BAD_QUERY", reason="it is not one SELECT")
     # Not get_table_names: that resolves columns too, and there are no tables yet.
     found = connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [sql]).fetchone()
-    names = set(_tables(json.loads(found[0]) if found else {}))
-    return sorted(parts for parts in names if _is_ours(".".join(parts)))
+    names = sorted(set(_tables(json.loads(found[0]) if found else {})))
+    # To DuckDB names that differ in capitals only are the same.
+    alike = {tuple(part.lower() for part in parts): parts for parts in names}
+    return sorted(parts for parts in alike.values() if _is_ours(".".join(parts)))
 
 
 def _is_ours(name: str) -> bool:

@@ -111,6 +111,15 @@ def test_a_name_is_found_wherever_a_statement_has_one(lake: Path) -> None:
     assert found(lake, sql) == [(3, 6)]
 
 
+def test_names_that_differ_in_capitals_only_are_one_table(lake: Path) -> None:
+    sql = "SELECT count(*) FROM silver.matches a JOIN Silver.Matches b USING (match_id)"
+    twice = asked(lake, sql, as_of=1)
+
+    assert twice.rows.to_pylist() == [{"count_star()": 3}]
+    assert twice.versions == {"silver.matches": 1}
+    assert asked(lake, "SELECT 1 FROM Silver.Matches", as_of=1).versions == {"Silver.Matches": 1}
+
+
 def test_json_and_time_zones_work_without_a_network(lake: Path) -> None:
     sql = "SELECT value->'team'->>'gold' FROM bronze.matches WHERE json_valid(value)"
     tokyo = "started_at AT TIME ZONE 'Asia/Tokyo'"
