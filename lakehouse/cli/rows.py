@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from lakehouse.errors import ConfigError
+from lakehouse.errors import ConfigError, first_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -100,12 +100,20 @@ def put(rows: pa.Table, form: str, output: Path | None, facts: dict[str, Any]) -
         return
     with _replaced(output) as scratch:
         if form == "parquet":
-            from pyarrow import parquet
-
-            parquet.write_table(rows, scratch)
+            _write_parquet(rows, scratch)
         else:
             with scratch.open("w", encoding="utf-8", newline="") as file:
                 _write(rows, form, file, facts)
+
+
+def _write_parquet(rows: pa.Table, file: Path) -> None:
+    from pyarrow import ArrowException, parquet
+
+    try:
+        parquet.write_table(rows, file)
+    except ArrowException as error:
+        reason = f"Parquet cannot hold it ({first_line(error)}): cast it to VARCHAR"
+        raise ConfigError("BAD_QUERY", reason=reason) from error
 
 
 def write(shown: str, output: Path | None) -> None:

@@ -427,6 +427,23 @@ def test_a_value_that_python_has_not_is_an_error_that_says_the_way_round() -> No
     assert (error.code, "VARCHAR" in error.message.why) == ("BAD_QUERY", True)
 
 
+@pytest.mark.usefixtures("lake")
+@pytest.mark.parametrize("value", ["INTERVAL 1 DAY", "union_value(k := 1)", "[{}]"])
+def test_a_value_that_parquet_has_not_is_an_error_that_says_the_way_round(
+    tmp_path: Path, value: str
+) -> None:
+    file = tmp_path / "out.parquet"
+    file.write_text("before")
+
+    error = invoke(f"SELECT {value} AS x", "--format", "parquet", "--output", str(file)).exception
+
+    assert isinstance(error, LakehouseError)
+    assert (error.code, error.exit_code) == ("BAD_QUERY", 2)
+    assert "VARCHAR" in error.message.why
+    assert file.read_text() == "before"
+    assert not list(tmp_path.glob(".*"))
+
+
 def test_rows_too_wide_for_a_terminal_are_shown_one_below_the_other() -> None:
     wide = rows.table(["name", "n"], [["銀河", "1"], ["b", "22"]], width=8)
     narrow = rows.table(["name", "n"], [["銀河", "1"], ["b", "22"]], width=7)
