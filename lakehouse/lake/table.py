@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Self
 import pyarrow as pa
 
 from lakehouse import entities
+from lakehouse.config import nearest
+from lakehouse.errors import ConfigError
 from lakehouse.reading import versions
 from lakehouse.reading.frames import Rows
 
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from lakehouse.reading.schema import Schema
     from lakehouse.reading.story import Story
     from lakehouse.reading.tables import Table as Source
-    from lakehouse.reading.versions import AsOf
+    from lakehouse.reading.versions import AsOf, Log
 
 STATUSES = pa.schema({"status": pa.string(), "messages": pa.int64()})
 REASONS = pa.schema({"reason": pa.string(), "messages": pa.int64(), "open": pa.int64()})
@@ -45,7 +47,8 @@ class Changes(Rows):
 class Table:
     """A table of a lake, now or as it was. Each call reads it anew, unless it is `at` something.
 
-    Raises, in what reads: TableError (TABLE_MISSING, VERSION_GONE or TABLE_UNREADABLE).
+    Raises, in what reads: TableError (TABLE_MISSING, VERSION_GONE or TABLE_UNREADABLE), and
+    ConfigError (BAD_QUERY) for a column that the version has not.
     """
 
     lake: Lake
@@ -114,25 +117,37 @@ class Table:
     def duckdb(self) -> duckdb.DuckDBPyRelation:
         """Return its rows as a DuckDB relation, which reads what it needs when it is run.
 
-        All relations of a lake are of one connection, so they can be joined.
+        All relations of a lake are of one connection, so they can be joined. Of a file that was
+        removed after this call, or cannot be read, DuckDB tells in errors of its own.
         """
         from lakehouse.reading import engine
 
-        version, opened = self._opened()
+        log, version, opened = self._opened()
+        versions.look_for_files(log, version, opened)
         name = f"{self.source.name}@v{version}"
         self.lake.engine.register(name, engine.dataset(self.source, opened))
         return self.lake.engine.table(engine.quoted(name))
 
-    def _opened(self) -> tuple[int, DeltaTable]:
+    def _opened(self) -> tuple[Log, int, DeltaTable]:
         log = versions.log(self.source)
         version = versions.chosen(log, self.as_of)
-        return version, versions.opened(log, version)
+        return log, version, versions.opened(log, version)
 
     def _rows(self, columns: tuple[str, ...]) -> Rows:
         from lakehouse.reading import engine
 
-        _, opened = self._opened()
-        return Rows(engine.dataset(self.source, opened).to_table(list(columns) or None))
+        log, version, opened = self._opened()
+        found = engine.dataset(self.source, opened)
+        for name in columns:
+            if name not in found.schema.names:
+                said = f"version {version} of {self.source.name} has no column '{name}'"
+                near = nearest(name, found.schema.names)
+                raise ConfigError("BAD_QUERY", reason=f"{said}; {near}")
+        try:
+            return Rows(found.to_table(list(columns) or None))
+        except (OSError, pa.ArrowException) as error:
+            versions.look_for_files(log, version, opened)
+            raise versions.unreadable(log.table, version, error) from error
 
 
 @dataclass(frozen=True, repr=False)
@@ -187,7 +202,7 @@ class Quarantine(Table):
         from lakehouse.reading.decisions import beside
         from lakehouse.reading.quarantine import Desk
 
-        _, opened = self._opened()
+        _, _, opened = self._opened()
         # Decisions last: a message was refused before it was decided about.
         decided = beside(self.lake.config.lake, self.source.entity)
         return Desk(self.source.entity, opened, decided)

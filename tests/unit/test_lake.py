@@ -18,13 +18,15 @@ from pyarrow import fs
 
 import lakehouse
 from lakehouse import cli
-from lakehouse.errors import ConfigError, LakehouseError, MachineError
+from lakehouse.errors import ConfigError, LakehouseError, MachineError, TableError
+from lakehouse.lake.table import Table
 from lakehouse.reading import engine, frames, versions
 from tests import planted
 from tests.conftest import CONF, ROOT
 from tests.lakes import BEGAN, TOPIC, Planted, match, refused
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from lakehouse.lake import Lake
@@ -291,6 +293,45 @@ def test_what_is_not_there_is_an_error_of_ours(lake: Lake) -> None:
         assert found.value.code == code
     with pytest.raises(TypeError):
         silver.at("2020-01-31", version=1)
+
+
+FORMS: list[Callable[[Table], object]] = [Table.arrow, Table.pandas, Table.polars, Table.duckdb]
+
+
+@pytest.mark.parametrize("read", FORMS)
+def test_a_data_file_that_is_gone_is_an_error_of_ours(
+    lake: Lake, tmp_path: Path, read: Callable[[Table], object]
+) -> None:
+    for file in (tmp_path / "silver" / "matches").glob("*.parquet"):
+        file.unlink()
+
+    with pytest.raises(TableError) as found:
+        read(lake.silver("matches"))
+
+    assert found.value.code == "TABLE_UNREADABLE"
+    assert ".parquet is not there" in found.value.message.why
+
+
+def test_a_data_file_that_is_not_parquet_is_an_error_of_ours(lake: Lake, tmp_path: Path) -> None:
+    for file in (tmp_path / "silver" / "matches").glob("*.parquet"):
+        file.write_bytes(b"junk")
+
+    with pytest.raises(TableError) as found:
+        lake.silver("matches").arrow()
+
+    assert (found.value.code, "version 4 of silver.matches" in str(found.value)) == (
+        "TABLE_UNREADABLE",
+        True,
+    )
+
+
+def test_a_column_that_is_not_there_is_named_with_the_nearest(lake: Lake) -> None:
+    for read in (Table.arrow, Table.pandas, Table.polars):
+        with pytest.raises(ConfigError) as found:
+            read(lake.silver("matches"), "match_id", "statu")
+
+        assert found.value.code == "BAD_QUERY"
+        assert "no column 'statu'; did you mean 'status'?" in found.value.message.why
 
 
 def test_a_package_that_is_not_installed_is_named() -> None:
