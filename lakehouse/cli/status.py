@@ -39,8 +39,9 @@ def status(ctx: click.Context, *, watch: bool, as_json: bool) -> None:
     JSON: `{at, streams: [{stream, state, pid, host, since, batch_id, rows_per_second, lag,
     lag_by_partition, version, committed_at, share, restarts, error, hint, silent, alarms,
     metrics}], quarantined: {TABLE: messages}, verdicts: [{table, version, of, rule, severity,
-    success, observed}]}`, one line each time with --watch. `share` is that of the messages refused
-    lately, `quarantined` counts what is neither released nor discarded, `of` is rows or table.
+    success, observed}], unreadable: {TABLE: why}}`, one line each time with --watch. `share` is
+    that of the messages refused lately, `quarantined` counts what is neither released nor
+    discarded, `of` is rows or table.
     """
     from lakehouse.config import load
     from lakehouse.reading import tables
@@ -74,6 +75,7 @@ def _facts(found: Status) -> dict[str, Any]:
         "streams": streams,
         "quarantined": found.quarantined,
         "verdicts": [vars(one) for one in found.verdicts],
+        "unreadable": found.unreadable,
     }
 
 
@@ -90,6 +92,7 @@ def _lines(found: Status) -> Iterator[str]:
     yield ""
     for name, rows in found.quarantined.items():
         yield f"{name}: {rows} messages, neither released nor discarded"
+    yield from (escaped(f"{name}: {why}") for name, why in found.unreadable.items())
     by_check: dict[tuple[str, int, str], list[Verdict]] = defaultdict(list)
     for verdict in found.verdicts:
         by_check[verdict.table, verdict.version, verdict.of].append(verdict)

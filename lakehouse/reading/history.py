@@ -73,7 +73,7 @@ def history(
     `oldest` is what the log alone says.
 
     Raises:
-        TableError: TABLE_MISSING.
+        TableError: TABLE_MISSING or TABLE_UNREADABLE, of the table or of its trail.
     """
     log = versions.log(table)
     top = log.newest if before is None else min(before - 1, log.newest)
@@ -101,16 +101,13 @@ def _version(commit: Commit, log: Log, oldest: int, keeps: timedelta | None) -> 
 
 def _trail(catalog: Catalog, table: Table, before: int, limit: int) -> list[Commit]:
     """Return the newest *limit* commits *before* a version that the audit trail of *table* has."""
-    kept = catalog.table(f"audit.{table.name}") if table.layer != "audit" else None
-    if kept is None or not kept.exists():
+    if table.layer == "audit":
         return []
-    from deltalake import QueryBuilder
+    from lakehouse.reading.rows import ask, opened
 
-    log = versions.log(kept)
-    opened = versions.opened(log, log.newest)
     sql = f"SELECT * FROM trail WHERE version < {before:d} ORDER BY version DESC LIMIT {limit:d}"  # noqa: S608 - numbers
-    found = QueryBuilder().register("trail", opened).execute(sql).read_all()
-    return [Commit.from_row(row) for row in found.to_struct_array().to_pylist()]
+    found = ask(sql, trail=opened(catalog, "audit", table.name))
+    return [Commit.from_row(row) for row in found]
 
 
 def _retention(properties: Mapping[str, str | None]) -> timedelta | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from string import Formatter
@@ -17,8 +18,10 @@ from lakehouse import owner
 from lakehouse.errors import ExpectationError, LakehouseError, TableError
 from lakehouse.reading import versions
 from lakehouse.reading.quarantine import depth, desk
+from lakehouse.reading.rows import ask, opened
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from lakehouse.audit.commits import Commit
@@ -81,33 +84,51 @@ class Status:
     """The whole lake.
 
     `quarantined` is how many messages each quarantine holds that are neither released nor
-    discarded.
+    discarded. `unreadable` says of each table that cannot be read why; whatever is told of others
+    is whole.
     """
 
     at: datetime
     streams: tuple[Stream, ...]
     quarantined: dict[str, int]
     verdicts: tuple[Verdict, ...]
+    unreadable: dict[str, str]
 
 
 def status(catalog: Catalog, state_dir: Path) -> Status:
     """Return how the lake of *catalog* is doing; what is not there yet is left out, not an error.
 
+    Nor is a table that cannot be read: it is told of, and the others all the same.
     Reads some small files and the newest commits of each table; of rows only those of quarantine,
     once there are decisions.
     """
     now = datetime.now(UTC)
     streams, verdicts = [], []
+    depths: dict[str, int | None] = {}
+    lost: dict[str, str] = {}
     for entity in catalog.entities:
         for layer in ("bronze", "silver"):
-            name = f"{layer}.{entity}"
-            recent = _recent(catalog, name)
+            name, recent = f"{layer}.{entity}", []
+            with _told(lost, name):
+                recent = _recent(catalog, name)
             streams.append(_stream(state_dir, name, recent, now))
             if layer == "silver":
-                verdicts += [*_of_rows(name, recent), *_of_table(catalog, name)]
-    depths = {f"quarantine.{one}": depth(desk(catalog, one)) for one in catalog.entities}
+                verdicts += _of_rows(name, recent)
+                with _told(lost, f"audit.{name}.validations"):
+                    verdicts += _of_table(catalog, name)
+        with _told(lost, f"quarantine.{entity}"):
+            depths[f"quarantine.{entity}"] = depth(desk(catalog, entity))
     quarantined = {name: rows for name, rows in depths.items() if rows is not None}
-    return Status(now, tuple(streams), quarantined, tuple(verdicts))
+    return Status(now, tuple(streams), quarantined, tuple(verdicts), lost)
+
+
+@contextmanager
+def _told(lost: dict[str, str], table: str) -> Iterator[None]:
+    """Have *lost* tell why *table*, which is read in the block, cannot be read."""
+    try:
+        yield
+    except TableError as error:
+        lost[table] = f"{error}: {error.message.why}"
 
 
 def _recent(catalog: Catalog, name: str) -> list[Commit]:
@@ -217,17 +238,11 @@ def _of_rows(name: str, recent: list[Commit]) -> list[Verdict]:
 
 def _of_table(catalog: Catalog, name: str) -> list[Verdict]:
     """Return what the owner's last check of a whole version found."""
-    kept = catalog.table(f"audit.{name}.validations")
-    if not kept.exists():
-        return []
-    from deltalake import QueryBuilder
-
-    log = versions.log(kept)
-    checks = QueryBuilder().register("checks", versions.opened(log, log.newest))
-    found = checks.execute(
+    found = ask(
         "SELECT version, rule, severity, success, observed, error FROM checks "
-        "WHERE at = (SELECT max(at) FROM checks) ORDER BY rule"
-    ).read_all()
+        "WHERE at = (SELECT max(at) FROM checks) ORDER BY rule",
+        checks=opened(catalog, "audit", f"{name}.validations"),
+    )
     return [
         Verdict(
             name,
@@ -238,7 +253,7 @@ def _of_table(catalog: Catalog, name: str) -> list[Verdict]:
             row["success"],
             str(row["error"] or row["observed"]),
         )
-        for row in found.to_struct_array().to_pylist()
+        for row in found
     ]
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from lakehouse import entities
 from lakehouse.config import nearest
 from lakehouse.errors import ConfigError
-from lakehouse.reading import files
+from lakehouse.reading import files, positions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,7 +23,6 @@ LAYERS = (*STREAMED, "audit")
 NAME = re.compile(
     rf"(?:audit\.)?(?:{'|'.join(STREAMED)})\.[a-z][a-z0-9_]*|audit\.silver\.[a-z][a-z0-9_]*\.validations"
 )
-POSITION = ("topic", "topic_id", "partition", "offset")
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ class Table:
         if self.layer == "silver":
             said = json.loads(properties.get("lakehouse.entity") or "{}")
             return tuple(said.get("keys", ()))
-        known = POSITION if self.layer != "audit" else ("version", "at", "rule")
+        known = positions.COLUMNS if self.layer != "audit" else ("version", "at", "rule")
         there = tuple(name for name in known if name in columns)
         return there if self.layer == "audit" or there == known else ()
 

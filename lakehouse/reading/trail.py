@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from deltalake import DeltaTable
-from deltalake.exceptions import TableNotFoundError
 from pyarrow import fs
 
 from lakehouse.audit import commits
 from lakehouse.audit.commits import Commit
 from lakehouse.errors import TableError
+from lakehouse.reading.rows import ask, opened, unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,12 +23,12 @@ def trail(lake: LakeSettings, table: str) -> list[Commit]:
     From its audit trail, and from its log where the trail ends.
 
     Raises:
-        TableError: TABLE_MISSING.
+        TableError: TABLE_MISSING or TABLE_UNREADABLE.
     """
     layer, _, entity = table.partition(".")
     path = f"{lake.location}/{layer}/{entity}"
-    kept = [Commit.from_row(row) for row in rows(f"{lake.location}/audit/{table}")]
-    kept.sort(key=lambda one: one.version)
+    rows = ask("SELECT * FROM t ORDER BY version", t=opened(lake, "audit", table))
+    kept = [Commit.from_row(row) for row in rows]
     after = kept[-1].version if kept else -1
     found = commits.joined(kept, _logged(f"{path}/_delta_log", after))
     if not found:
@@ -44,23 +43,14 @@ def trail(lake: LakeSettings, table: str) -> list[Commit]:
 
 
 def validations(lake: LakeSettings, table: str, version: int) -> list[dict[str, Any]]:
-    """Return what the owner's last check of *version* of *table* found, a row for each rule."""
-    found = [
-        row
-        for row in rows(f"{lake.location}/audit/{table}.validations")
-        if row["version"] == version
-    ]
-    last = max((row["at"] for row in found), default=None)
-    return [row for row in found if row["at"] == last]
+    """Return what the owner's last check of *version* of *table* found, a row for each rule.
 
-
-def rows(path: str) -> list[dict[str, Any]]:
-    """Return the rows of the Delta table at *path*; none where there is no table."""
-    try:
-        found: list[dict[str, Any]] = DeltaTable(path).to_pyarrow_table().to_pylist()
-    except TableNotFoundError:
-        return []
-    return found
+    Raises:
+        TableError: TABLE_UNREADABLE.
+    """
+    of = f"FROM t WHERE version = {version:d}"
+    sql = f'SELECT * {of} AND "at" = (SELECT max("at") {of})'
+    return ask(sql, t=opened(lake, "audit", f"{table}.validations"))
 
 
 def _logged(log: str, after: int) -> Iterator[Commit]:
@@ -74,6 +64,8 @@ def _logged(log: str, after: int) -> Iterator[Commit]:
         try:
             with files.open_input_stream(path) as stream:
                 text = stream.read().decode()
+            yield commits.read(text, version)
         except FileNotFoundError:  # Delta has just removed it
             continue
-        yield commits.read(text, version)
+        except ValueError as error:
+            raise unreadable(path, error) from error

@@ -60,15 +60,25 @@ class Log:
             raise unreadable(self.table, version, error) from error
 
     def commit(self, version: int) -> commits.Commit:
-        """Return what the commit of *version* says."""
-        return commits.read(self.text(version), version)
+        """Return what the commit of *version* says.
+
+        Raises:
+            TableError: TABLE_UNREADABLE.
+        """
+        return self._read(self.text(version), version)
 
     def time(self, version: int) -> datetime:
         """Return when *version* was committed; reads no further than the commit's first action."""
         first, _, rest = self.text(version).partition("\n")
-        while rest and "commitInfo" not in json.loads(first):
+        while rest and '"commitInfo"' not in first:
             first, _, rest = rest.partition("\n")
-        return commits.read(first, version).committed_at
+        return self._read(first, version).committed_at
+
+    def _read(self, text: str, version: int) -> commits.Commit:
+        try:
+            return commits.read(text, version)
+        except ValueError as error:
+            raise unreadable(self.table, version, error) from error
 
 
 def log(table: Table) -> Log:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -15,7 +16,8 @@ from lakehouse.cli import lakehouse
 from lakehouse.errors import LakehouseError, TableError
 from lakehouse.reading import history as reading
 from lakehouse.reading import schema as columns
-from lakehouse.reading import versions
+from lakehouse.reading import trail, versions
+from lakehouse.settings import LakeSettings
 from tests import planted
 from tests.conftest import CONF
 
@@ -140,6 +142,58 @@ def test_a_version_whose_log_is_gone_is_told_from_the_trail(silver: Path) -> Non
     assert (found.oldest, found.newest) == (2, 4)
     older = history(root, limit=1, before=1)
     assert [one.commit.version for one in older.versions] == [0]
+
+
+def test_the_trail_of_a_table_is_read_without_its_log(silver: Path) -> None:
+    root = silver.parents[1]
+    lake = LakeSettings(root=str(root))
+    whole = trail.trail(lake, "silver.matches")
+    assert [one.version for one in whole] == [0, 1, 2, 3, 4]
+    keep_trail(root)
+    planted.clean_up(silver, before=2)
+
+    assert trail.trail(lake, "silver.matches") == whole
+
+
+def test_the_last_check_of_a_version_is_told(silver: Path) -> None:
+    root = silver.parents[1]
+    lake = LakeSettings(root=str(root))
+    assert trail.validations(lake, "silver.matches", 1) == []
+    for day, version in ((1, 1), (2, 1), (3, 2)):
+        rows = {"version": version, "at": datetime(2020, 2, day, tzinfo=UTC), "rule": f"of {day}"}
+        path = root / "audit" / "silver.matches.validations"
+        write_deltalake(path, pa.Table.from_pylist([rows]), mode="append")
+
+    assert [one["rule"] for one in trail.validations(lake, "silver.matches", 1)] == ["of 2"]
+    assert trail.validations(lake, "silver.matches", 9) == []
+
+
+@pytest.mark.parametrize("damaged", ["*.parquet", "_delta_log/*.json"])
+def test_a_trail_that_cannot_be_read_is_an_error_of_ours(silver: Path, damaged: str) -> None:
+    root = silver.parents[1]
+    keep_trail(root)
+    planted.clean_up(silver, before=2)
+    for file in (root / "audit" / "silver.matches").glob(damaged):
+        file.write_text("junk")
+
+    for command in (("history", "silver.matches"), ("audit", "log", "silver.matches")):
+        error = invoke(*command).exception
+
+        assert isinstance(error, TableError)
+        assert (error.code, "audit/silver.matches" in error.message.what) == (
+            "TABLE_UNREADABLE",
+            True,
+        )
+
+
+def test_a_commit_that_cannot_be_read_is_an_error_of_ours(silver: Path) -> None:
+    (silver / "_delta_log" / f"{3:020d}.json").write_text("junk")
+
+    for command in (("history", "silver.matches"), ("audit", "log", "silver.matches")):
+        error = invoke(*command).exception
+
+        assert isinstance(error, TableError)
+        assert error.code == "TABLE_UNREADABLE"
 
 
 def test_without_a_trail_history_ends_where_the_log_does(silver: Path) -> None:

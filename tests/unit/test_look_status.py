@@ -260,6 +260,39 @@ def test_the_last_verdicts_of_rows_and_of_the_table_are_told(lake: Path) -> None
     assert "info     ERROR  mean_gold: no such\\x1b column" in text
 
 
+@pytest.mark.parametrize("damaged", ["*.parquet", "_delta_log/*.json"])
+@pytest.mark.parametrize(
+    "table", ["silver.matches", "quarantine.matches", "audit.silver.matches.validations"]
+)
+def test_a_table_that_cannot_be_read_hides_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: str, damaged: str
+) -> None:
+    monkeypatch.setenv("LAKEHOUSE__LAKE__ROOT", str(tmp_path))
+    made = Planted(tmp_path).made()
+    message = refused("x", 0, "not_json")
+    made.batch(message)
+    made.decide(message, "refused again", "r1")
+    checks = {"version": [1], "at": [BEGAN], "rule": ["r"], "severity": ["info"], "success": [True]}
+    rows = pa.table(checks | {"observed": ["7"], "error": pa.array([None], pa.string())})
+    write_deltalake(tmp_path / "audit" / "silver.matches.validations", rows)
+    whole = look(tmp_path)
+    assert (len(whole.verdicts), whole.unreadable) == (1, {})
+    reads_rows = table != "silver.matches" or damaged != "*.parquet"
+    for file in (tmp_path / table.replace(".", "/", 1)).glob(damaged):
+        file.write_text("junk\x1b")
+
+    found = look(tmp_path)
+
+    assert set(found.unreadable) == ({table} if reads_rows else set())
+    assert found.streams[0] == whole.streams[0]
+    assert (found.verdicts == whole.verdicts) is ("validations" not in table)
+    assert (found.quarantined == whole.quarantined) is ("quarantine" not in table)
+    shown = invoke()
+    assert shown.exit_code == 0, shown.exception
+    assert (f"{table}: [TABLE_UNREADABLE] " in shown.stdout) is reads_rows
+    assert all(line.isprintable() for line in shown.stdout.splitlines())
+
+
 # The command
 
 
@@ -297,7 +330,7 @@ def test_json_has_the_stated_shape(lake: Path) -> None:
 
     facts = json.loads(invoke("--json").stdout)
 
-    assert list(facts) == ["at", "streams", "quarantined", "verdicts"]
+    assert list(facts) == ["at", "streams", "quarantined", "verdicts", "unreadable"]
     (one,) = (one for one in facts["streams"] if one["stream"] == "silver.matches")
     assert one["committed_at"] == "2020-01-31T10:40:00.000Z"
     assert (one["lag"], one["lag_by_partition"]) == (5, {"0": 5})
