@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import string
+import struct
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -26,6 +29,11 @@ PROPERTIES = {
     "delta.deletedFileRetentionDuration": "interval 30 days",
     "lakehouse.layout": "1",
 }
+# The letters of Python's Base85, and those of ZeroMQ's, which Delta has.
+BASE_85 = "".join((*string.digits, *string.ascii_uppercase, *string.ascii_lowercase))
+BASE_85 += "!#$%&()*+-;<=>?@^_`{|}~"
+Z85 = "".join((*string.digits, *string.ascii_lowercase, *string.ascii_uppercase))
+Z85 += ".-:+=^!/*?&<>()[]{}@%$#"
 MATCHES = pa.schema(
     [
         ("match_id", pa.string()),
@@ -118,6 +126,43 @@ def stamp(
                 action["metaData"]["configuration"] |= PROPERTIES | dict(properties or {})
         ordered = [info, *(a for a in actions if "commitInfo" not in a)]
         file.write_text("".join(json.dumps(a) + "\n" for a in ordered))
+
+
+def mark(path: Path, *rows: int) -> None:
+    """Commit that *rows* of the table's one file, by their places in it, are gone: by a vector.
+
+    delta-rs writes none, so this writes it as the Delta protocol has it, in the commit itself.
+    Comes after `stamp`, which takes the feature from the protocol.
+    """
+    log = path / "_delta_log"
+    texts = [file.read_text() for file in sorted(log.glob("*.json"))]
+    actions = [json.loads(line) for text in texts for line in text.splitlines()]
+    protocol = [one["protocol"] for one in actions if "protocol" in one][-1]
+    features = [*{*protocol["writerFeatures"], "deletionVectors"}]
+    more = {"minReaderVersion": 3, "readerFeatures": ["deletionVectors"]}
+    add = [one["add"] for one in actions if "add" in one][-1]
+    remove = {key: add[key] for key in ("path", "deletionVector") if key in add}
+    version = empty_commit(path)
+    at = int((FIRST + version * STEP).timestamp() * 1000)
+    said = [
+        {"commitInfo": {"inCommitTimestamp": at, "timestamp": at, "operation": "MERGE"}},
+        {"protocol": protocol | more | {"writerFeatures": features}},
+        {"remove": remove | {"dataChange": True, "deletionTimestamp": at}},
+        {"add": add | {"deletionVector": vector(rows)}},
+    ]
+    text = "".join(json.dumps(one) + "\n" for one in said)
+    (log / f"{version:020d}.json").write_text(text)
+
+
+def vector(rows: Sequence[int]) -> dict[str, Any]:
+    """Return the deletion vector of *rows* below 65,536: a roaring bitmap of one container."""
+    places = struct.pack(f"<{len(rows)}H", *sorted(rows))
+    bitmap = struct.pack("<IIHHI", 12346, 1, 0, len(rows) - 1, 16) + places
+    data = struct.pack("<IQI", 1681511377, 1, 0) + bitmap
+    data += bytes(-len(data) % 4)
+    text = base64.b85encode(data).decode().translate(str.maketrans(BASE_85, Z85))
+    said = {"storageType": "i", "pathOrInlineDv": text}
+    return said | {"sizeInBytes": len(data), "cardinality": len(rows)}
 
 
 def clean_up(path: Path, before: int) -> None:

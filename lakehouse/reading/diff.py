@@ -1,7 +1,7 @@
 """What differs between two versions of a table, row by row.
 
 Only files that one of the two has and the other has not are read: the rows of a file that both
-have are the same.
+have are the same. Not so where files can have deletion vectors: both versions are read whole.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pyarrow.dataset import Dataset
 
     from lakehouse.reading.tables import Table
+    from lakehouse.reading.vectors import Marked
     from lakehouse.reading.versions import AsOf
 
 CHANGE = "_change_type"
@@ -125,10 +126,18 @@ class Sides:
         return there if name in self.new else f"CASE WHEN FALSE THEN {OLD}.{quoted(name)} END"
 
 
-def _apart(one: Dataset, other: Dataset) -> Dataset:
-    """Return the rows of the files that *one* has and the *other* has not."""
+def _apart(one: Dataset | Marked, other: Dataset | Marked) -> Dataset | Marked:
+    """Return the rows of the files that *one* has and the *other* has not.
+
+    All of its rows where one of them can have deletion vectors: then a file that both have need
+    not be the same rows.
+    """
     from pyarrow.dataset import FileSystemDataset
 
+    from lakehouse.reading.vectors import Marked
+
+    if isinstance(one, Marked) or isinstance(other, Marked):
+        return one
     known = {fragment.path for fragment in other.get_fragments()}
     files = [fragment for fragment in one.get_fragments() if fragment.path not in known]
     return FileSystemDataset(files, one.schema, one.format, one.filesystem)

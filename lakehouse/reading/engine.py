@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pyarrow.dataset import Dataset
 
     from lakehouse.reading.tables import Table
+    from lakehouse.reading.vectors import Marked
 
 # Without external access no variable of the calling Python code is taken for a table either.
 # JSON and time zones are built into DuckDB's wheel; nothing is ever looked for elsewhere.
@@ -45,12 +46,17 @@ def lock(engine: duckdb.DuckDBPyConnection) -> None:
     engine.execute("SET lock_configuration = true")
 
 
-def dataset(table: Table, opened: DeltaTable) -> Dataset:
+def dataset(table: Table, opened: DeltaTable) -> Dataset | Marked:
     """Return the rows of a version as Arrow reads them: columns and files are skipped if unneeded.
 
     By Arrow's own file systems and not by that of delta-rs, which calls back into Python from
-    threads that can outlive the interpreter, and then crash it.
+    threads that can outlive the interpreter, and then crash it. Where files can have deletion
+    vectors, which Arrow does not know, delta-rs reads them and streams the rows.
     """
+    from lakehouse.reading import vectors
+
+    if vectors.possible(opened):
+        return vectors.Marked(opened)
     return opened.to_pyarrow_dataset(filesystem=files.system(table.path))
 
 
@@ -81,7 +87,7 @@ def limited(engine: duckdb.DuckDBPyConnection, seconds: float | None) -> Iterato
 
 
 @contextmanager
-def over(**datasets: Dataset) -> Iterator[duckdb.DuckDBPyConnection]:
+def over(**datasets: Dataset | Marked) -> Iterator[duckdb.DuckDBPyConnection]:
     """Yield an engine in which each of the *datasets* is a table of its name; closed at the end.
 
     Raises:

@@ -194,9 +194,13 @@ def vacuumed(found: Log, newest: int, oldest: int) -> int | None:
         text = found.text(version)
         if '"remove"' not in text:
             continue
-        actions = (json.loads(line) for line in text.split("\n") if '"remove"' in line)
-        removed = [unquote(one["remove"]["path"]) for one in actions if "remove" in one]
-        if files.absent(found.table.path, removed):
+        told = ('"remove"', '"deletionVector"')
+        lines = (line for line in text.split("\n") if any(one in line for one in told))
+        actions = [json.loads(line) for line in lines]
+        # A file that gets another deletion vector is removed, and added again with that.
+        kept = {one["add"]["path"] for one in actions if "add" in one}
+        removed = {one["remove"]["path"] for one in actions if "remove" in one} - kept
+        if files.absent(found.table.path, map(unquote, removed)):
             return version
     return None
 

@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 from deltalake import write_deltalake
 from pyarrow import fs
+from pyarrow.dataset import FileSystemDataset
 
 import lakehouse
 from lakehouse import cli
@@ -361,5 +362,6 @@ def test_rows_are_read_by_no_file_system_that_calls_back_into_python(lake: Lake)
     log = versions.log(lake.silver("matches").source)
     rows = engine.dataset(log.table, versions.opened(log, log.newest))
 
+    assert isinstance(rows, FileSystemDataset)
     assert isinstance(rows.filesystem, fs.SubTreeFileSystem)
     assert isinstance(rows.filesystem.base_fs, fs.LocalFileSystem)
