@@ -10,6 +10,7 @@ import pytest
 from deltalake import DeltaTable, QueryBuilder
 
 from lakehouse.entities import from_contents
+from lakehouse.lake import Lake
 from lakehouse.proof.fates import Fate, prove
 from lakehouse.run import Run
 from silver.counts import count
@@ -63,11 +64,15 @@ def test_deletion_vectors_replace_rows_that_we_read_all_the_same(
             )
             assert vectors.count() == 1
     assert proven(spark, matches, lake).counts[Fate.CURRENT] == 8
+    expected = {(str(n), 12 if n < 2 else 0) for n in range(8)}
     found = QueryBuilder().register("t", DeltaTable(lake.table("silver", "matches").path))
-    sql = "SELECT match_id, ingestion_timestamp FROM t"
-    assert {tuple(row.values()) for row in pa.table(found.execute(sql)).to_pylist()} == {
-        (str(n), 12 if n < 2 else 0) for n in range(8)
-    }
+    sql = "SELECT match_id, ingestion_timestamp FROM {}"
+    by_delta_rs = pa.table(found.execute(sql.format("t"))).to_pylist()
+    assert {tuple(row.values()) for row in by_delta_rs} == expected
+    by_query = Lake(config).query(sql.format("silver.matches")).arrow().to_pylist()
+    assert {tuple(row.values()) for row in by_query} == expected
+    between = Lake(config).silver("matches").diff(1, 2).arrow().to_pylist()
+    assert {row["match_id"] for row in between} == {"0", "1"}
     properties = lake.table("silver", "matches").properties(spark)
     assert properties["delta.enableDeletionVectors"] == str(later).lower()
 
