@@ -46,7 +46,7 @@ def written(texts: Sequence[str], types: Sequence[pa.DataType]) -> Key | None:
 def told(value: str | None, keys: Sequence[str], types: Sequence[pa.DataType]) -> Key | None:
     """Return the key in *value*, a message; None where it has none that can be read."""
     try:
-        said = json.loads(value or "", parse_float=Decimal)
+        said = json.loads(value or "", parse_float=_fraction)
     except (ValueError, RecursionError):
         return None
     if not isinstance(said, dict):
@@ -72,6 +72,14 @@ def messages(
     rows = ask(f"SELECT {columns} FROM t WHERE {near}", t=table)  # noqa: S608 - literals
     wanted = tuple(key.values())
     return [row for row in rows if told(row["value"], tuple(key), types) == wanted]
+
+
+def _fraction(text: str) -> Decimal | None:
+    """Return the number that *text* is; None of one beyond all bounds, which is of no key."""
+    try:
+        return Decimal(text)
+    except ArithmeticError:
+        return None
 
 
 def _typed(said: Any, kind: pa.DataType) -> Any:

@@ -377,6 +377,18 @@ def test_what_only_holds_the_text_of_a_key_is_no_message_of_it(lake: Planted, va
     assert told(0)["fate"] == "quarantined"
 
 
+def test_a_number_beyond_all_bounds_hides_neither_its_key_nor_the_others(lake: Planted) -> None:
+    row = {"match_id": "a", "status": "live", "ingestion_timestamp": 1}
+    lake.batch(Message('{"match_id": "a", "other": 1e99999999999999999999}', 0, row))
+    lake.batch(match("a", 1, 2), refused('{"match_id": 1e99999999999999999999}', 2, "wrong_type"))
+
+    found = facts("matches", "a")
+
+    fates = [(one["position"]["offset"], one["fate"]) for one in found["traces"]]
+    assert fates == [(1, "current"), (0, "superseded")]
+    assert told(2)["fate"] == "quarantined"
+
+
 TYPES = [
     (pa.int64(), "7", 7, '{"id": 7, "part": "x"}', '{"id": 70, "part": "x"}'),
     (pa.decimal128(10, 2), "1.50", "1.50", '{"id": 1.5, "part": "x"}', '{"id": 15, "part": "x"}'),
