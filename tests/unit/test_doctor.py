@@ -661,6 +661,19 @@ def test_a_checkpoint_that_cannot_be_read_names_the_file(
     assert "never delete it" in found.cure
 
 
+@pytest.mark.parametrize("name", ["a lake", "50% #1?", "Łódź"])
+def test_a_deleted_checkpoint_is_found_whatever_the_path_of_the_lake(
+    tmp_path: Path, matches: Entity, name: str
+) -> None:
+    plant(tmp_path / name, matches)
+    (tmp_path / name / "_checkpoints" / "silver.matches").rename(tmp_path / "gone")
+
+    found = compared(tmp_path / name)
+
+    assert found.verdict == "fail"
+    assert "the table has batch 2, and there is no checkpoint" in found.found
+
+
 def test_an_older_copy_of_a_checkpoint_is_found(planted: Path) -> None:
     for kind in ("offsets", "commits"):
         (planted / "_checkpoints" / "silver.matches" / kind / "2").unlink()
