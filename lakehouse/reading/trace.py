@@ -154,15 +154,19 @@ def trace(seen: Seen, at: Position) -> list[Trace] | Absent:
 
 
 def traces(seen: Seen, rows: Sequence[Mapping[str, Any]]) -> list[Trace]:
-    """Return what became of each message of *rows*, which are bronze's, in their order."""
+    """Return what became of each message of *rows*, which are bronze's, in their order.
+
+    Raises:
+        TableError: ENTITY_CONFLICT; TABLE_UNREADABLE.
+    """
     places = Counter(map(Position.of, rows))
     where, names = among(places), seen.entity.keys
+    types = keys.kinds(seen.silver, seen.entity)
     refused = _by_position(seen.quarantine, "*", where)
     current = _by_position(seen.silver, _columns(names), among(places, "_"), "_")
     said = decisions(seen.decided, where)
     near = rows[0]["_landed_at"] if rows else None
     landed, taken_in = (one.holding(places, near) for one in (seen.landed, seen.taken))
-    types = keys.kinds(seen.silver, names)
     rivals: dict[Any, Row | None] = {}
     found = []
     for row in rows:

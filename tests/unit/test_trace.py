@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pytest
 from click.testing import CliRunner, Result
+from deltalake import DeltaTable
 
+from lakehouse import layout
 from lakehouse.cli import lakehouse
 from lakehouse.errors import LakehouseError
 from lakehouse.reading import positions
@@ -22,6 +24,8 @@ from tests.lakes import TOPIC, TOPIC_ID, Message, Planted, match, refused
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from lakehouse.entities import Entity
 
 OLDER_TOPIC = "an-older-topic-of-the-name"
 
@@ -391,6 +395,8 @@ def test_a_number_beyond_all_bounds_hides_neither_its_key_nor_the_others(lake: P
 
 TYPES = [
     (pa.int64(), "7", 7, '{"id": 7, "part": "x"}', '{"id": 70, "part": "x"}'),
+    (pa.bool_(), "true", True, '{"id": true, "part": "x"}', '{"id": "true", "part": "x"}'),
+    (pa.bool_(), "false", False, '{"id": false, "part": "x"}', '{"id": 0, "part": "x"}'),
     (pa.decimal128(10, 2), "1.50", "1.50", '{"id": 1.5, "part": "x"}', '{"id": 15, "part": "x"}'),
     (pa.date32(), "2026-01-31", "2026-01-31", '{"id": "2026-01-31", "part": "x"}', "{}"),
     (
@@ -438,6 +444,47 @@ def test_a_key_of_several_columns_is_asked_for_in_their_order_and_types(
     assert found["key"] == {"id": shown, "part": "x"}
     fates = {one["position"]["offset"]: one["fate"] for one in found["traces"]}
     assert fates == {0: "superseded", 1: "current"}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("7", '{"match_id": 7}'),
+        ("7", '{"match_id": "7"}'),
+        ("7", '{"match_id": "\\u0037"}'),
+        ("1.50", '{"match_id": 1.50}'),
+        ("false", '{"match_id": false}'),
+    ],
+)
+def test_before_silver_has_begun_a_key_is_found_by_its_text_whatever_its_type(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, value: str
+) -> None:
+    monkeypatch.setenv("LAKEHOUSE__LAKE__ROOT", str(tmp_path))
+    Planted(tmp_path).land(Message(value, 0), match("71", 1), match(f"{text} ", 2))
+
+    found = facts("matches", text)
+
+    assert [one["position"]["offset"] for one in found["traces"]] == [0]
+    assert found["traces"][0]["fate"] == "unread"
+    assert raised("matches", "1", "2").params["reason"] == "its key is match_id"
+
+
+@pytest.mark.parametrize("keys", [["game_id"], ["match_id", "game_id"]])
+def test_a_key_that_the_table_was_not_made_with_is_a_conflict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, matches: Entity, keys: list[str]
+) -> None:
+    monkeypatch.setenv("LAKEHOUSE__LAKE__ROOT", str(tmp_path))
+    planted = Planted(tmp_path, columns={one: pa.string() for one in keys}, keys=keys).made()
+    planted.batch(Message("{}", 0, dict.fromkeys(keys, "x")))
+    home = DeltaTable(tmp_path / "silver" / "matches")
+    bare = [raised("matches", "x")] if "match_id" not in keys else []
+    now = json.loads(matches.identity)
+    said = {layout.IDENTITY: json.dumps({**now, "keys": keys})}
+    home.alter.set_table_properties(said, raise_if_not_exists=False)
+
+    for error in (*bare, raised("matches", "x"), raised(f"{TOPIC}:0:0")):
+        assert (error.code, error.exit_code) == ("ENTITY_CONFLICT", 4)
+    assert (error.params["before"], error.params["now"]) == (keys, ["match_id"])
 
 
 def test_what_cannot_be_a_key_is_answered_with_what_it_is(
