@@ -95,6 +95,18 @@ TRAIL = pa.schema(
         "record": pa.string(),
     }
 )
+# What a breaker says of the batch that tripped it.
+TRIPPED = {
+    "stream": "silver.matches",
+    "checkpoint": "c",
+    "batch_id": 7,
+    "reasons": "9 not_json",
+    "read": 10,
+    "refused": 9,
+    "percent": 90.0,
+    "limit": 20.0,
+    "at": "2020-01-31T10:00:00+00:00",
+}
 MATCHES = {"match_id": pa.string(), "status": pa.string(), "ingestion_timestamp": pa.int64()}
 
 

@@ -24,7 +24,7 @@ from lakehouse.doctor.finding import Finding, Verdict, settled
 from lakehouse.errors import SourceError
 from lakehouse.settings import LakeSettings
 from tests.conftest import CONF, ROOT
-from tests.lakes import CHECKPOINT, Planted, match
+from tests.lakes import CHECKPOINT, TRIPPED, Planted, match
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -565,12 +565,40 @@ def test_a_lock_is_judged_with_the_status(
     cure: str,
 ) -> None:
     holder = owner.Holder(1, "here", "now") if held else None
+    tripped = TRIPPED if state == "tripped" else None
 
-    found = lake.lock("silver.matches", holder, {"state": state, "error": "E"}, alive=alive)
+    status = {"pid": 1, "state": state, "error": "E"}
+    found = lake.lock("silver.matches", holder, status, tripped, alive=alive)
 
     assert found.verdict == verdict
     assert cure in found.cure
     assert bool(found.cure) == bool(cure)
+
+
+@pytest.mark.parametrize("state", ["failing", "tripped", "waiting for broker"])
+def test_what_a_former_process_told_says_nothing_of_a_new_owner(tmp_path: Path, state: str) -> None:
+    with owner.owning(tmp_path, "silver.matches"):
+        owner.show(tmp_path, "silver.matches", state=state, error="E")
+        status = tmp_path / "silver.matches" / "status.json"
+        status.write_text(json.dumps({**json.loads(status.read_text()), "pid": 1}))
+        (found,) = lake.locks(tmp_path, ["silver.matches"])
+
+    assert found.verdict == "ok"
+    assert found.found.endswith("owns it: starting")
+
+
+def test_a_breaker_is_tripped_until_it_is_resumed(tmp_path: Path) -> None:
+    with owner.owning(tmp_path, "silver.matches"):
+        owner.show(tmp_path, "silver.matches", state="tripped", error="E")
+    breaker = tmp_path / "silver.matches" / "breaker.json"
+    breaker.write_text(json.dumps({"tripped": TRIPPED}))
+    (before,) = lake.locks(tmp_path, ["silver.matches"])
+    breaker.write_text(json.dumps({"resumed": {"batch_id": 7}}))
+    (after,) = lake.locks(tmp_path, ["silver.matches"])
+
+    assert (before.verdict, after.verdict) == ("warn", "ok")
+    assert "batch 7: 90.0 %" in before.found
+    assert after.found == "nobody owns it"
 
 
 def test_a_holder_of_this_machine_that_is_gone_is_seen_to_be(tmp_path: Path) -> None:
