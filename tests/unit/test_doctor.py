@@ -29,6 +29,7 @@ from tests.lakes import CHECKPOINT, TRIPPED, Planted, match
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from lakehouse.checkpoints import Checkpoint
     from lakehouse.entities import Entity
 
 SECRET = "a-secret-of-this-test"
@@ -748,19 +749,56 @@ def test_a_log_that_cannot_be_read_is_told_and_not_raised(
 def test_a_running_stream_is_not_compared(world: World) -> None:
     (world.root / "_checkpoints/silver.matches/commits/2").unlink()
     (world.root / "_checkpoints/silver.matches/offsets/2").unlink()
-    resting = next(
+    resting, _ = progress_of_silver(world)
+    with owner.owning(world.state, "silver.matches"):
+        running, _ = progress_of_silver(world)
+
+    assert (resting, running) == ("fail", "ok")
+
+
+def refine(root: Path) -> None:
+    """Have silver.matches do its fourth batch."""
+    for kind in ("offsets", "commits"):
+        (root / "_checkpoints/silver.matches" / kind / "3").write_text("v1\n{}")
+    commit(root / "silver/matches", 4, {"txn": {"appId": CHECKPOINT["silver"], "version": 3}})
+
+
+def progress_of_silver(world: World) -> tuple[str, str]:
+    """Return the verdict on the checkpoint of silver.matches, and what is said of it."""
+    (found,) = (
         one
         for one in world.examined()[1]
-        if one["about"] == "silver.matches" and one["check"] == "checkpoints"
+        if (one["check"], one["about"]) == ("checkpoints", "silver.matches")
     )
-    with owner.owning(world.state, "silver.matches"):
-        running = next(
-            one
-            for one in world.examined()[1]
-            if one["about"] == "silver.matches" and one["check"] == "checkpoints"
-        )
+    return found["verdict"], found["found"]
 
-    assert (resting["verdict"], running["verdict"]) == ("fail", "ok")
+
+def test_a_stream_that_ran_since_the_tables_were_opened_is_in_order(world: World) -> None:
+    def asked(*_: object) -> Answer:
+        refine(world.root)
+        return Answer(brokers=1, topics=TOPICS)
+
+    world.patch.setattr(brokers, "asked", asked)
+
+    assert progress_of_silver(world) == ("ok", "batch 3 is done, in its table too")
+
+
+def test_a_stream_that_begins_while_it_is_compared_is_in_order(world: World) -> None:
+    read = progress.read
+    with ExitStack() as stack:
+
+        def begun(folder: Path) -> Checkpoint | None:
+            if folder.name == "silver.matches":
+                world.patch.setattr(progress, "read", read)
+                stack.enter_context(owner.owning(world.state, "silver.matches"))
+                refine(world.root)
+            return read(folder)
+
+        world.patch.setattr(progress, "read", begun)
+        verdict, said = progress_of_silver(world)
+
+    assert verdict == "ok"
+    assert said.startswith("batch 3 is done, in its table too; its stream runs")
 
 
 def test_what_the_operating_system_refuses_is_a_finding() -> None:
