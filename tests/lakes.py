@@ -252,6 +252,13 @@ class Planted:
             if file.name not in current:
                 file.unlink()
 
+    def forget(self, layer: str, *versions: int) -> None:
+        """Have Delta have removed the commits of *versions* from the log of a table."""
+        home = self._home(layer)
+        DeltaTable(home).create_checkpoint()
+        for version in versions:
+            (home / "_delta_log" / f"{version:020d}.json").unlink()
+
     def compact(self, layer: str) -> None:
         """Put the files of a table together, as its owner does."""
         DeltaTable(self._home(layer)).optimize.compact()

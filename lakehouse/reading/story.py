@@ -31,7 +31,7 @@ class Told:
     """A trace, and in which version its message was beaten. Its own text tells all of it.
 
     `later` are the rows that its key had in silver after the version that took it, each with that
-    version; None where bronze was too large to look for them.
+    version; None where bronze was too large to look for them, or of that version nothing is known.
     """
 
     trace: Trace
@@ -176,8 +176,10 @@ def of_key(seen: Seen, key: Mapping[str, Any], most: int) -> Story:
 
 
 def _told(seen: Seen, one: Trace, *, complete: bool) -> Told:
-    if one.key is None or one.taken is None:
+    if one.key is None:
         return Told(one, None, ())
+    if one.taken is None:
+        return Told(one, None, () if one.fate == "current" else None)
     taken = {one.position: one.taken}
     if complete:
         types = keys.kinds(seen.silver, seen.entity)

@@ -530,6 +530,63 @@ def test_where_files_of_old_versions_are_gone_the_answer_is_a_range(lake: Plante
     assert "in one of versions 1 to 3" in invoke(f"{TOPIC}:0:0").stdout
 
 
+def test_a_message_whose_commit_is_gone_is_not_said_to_be_unread(lake: Planted) -> None:
+    lake.batch(match("a", 0, 1))
+    lake.batch(match("a", 1, 2), refused("junk", 2, "not_json"))
+    lake.batch(match("b", 3, 1))
+    lake.land(match("a", 4, 9))
+    lake.forget("silver", 0, 1, 2)
+
+    one = told(0)
+    text = invoke(f"{TOPIC}:0:0").stdout
+
+    assert (one["fate"], one["silver"], one["beaten"]) == ("superseded", None, None)
+    assert (one["row"]["position"]["offset"], one["later"]) == (1, None)
+    assert "no commit that is known holds it" in text
+    assert [told(offset)["fate"] for offset in (1, 2, 3)] == ["current", "quarantined", "current"]
+    # The last batch that took of its partition is known, and all after it.
+    assert told(4)["fate"] == "unread"
+    fates = {t["position"]["offset"]: t["fate"] for t in facts("matches", "a")["traces"]}
+    assert fates == {0: "superseded", 1: "current", 4: "unread"}
+
+
+def test_where_no_commit_tells_whether_a_message_was_taken_its_fate_is_unknown(
+    lake: Planted,
+) -> None:
+    lake.batch(match("a", 0, 1))
+    lake.batch(match("a", 1, 2))
+    lake.batch(match("c", 0, 1, partition=1))
+    lake.land(match("a", 2, 1), match("z", 3, 1), refused("junk", 4))
+    lake.forget("silver", 0, 1, 2)
+
+    assert told(0)["fate"] == "superseded"  # the row of its key comes after it
+    assert [told(offset)["fate"] for offset in (2, 3, 4)] == ["unknown"] * 3
+    assert told(2)["row"]["position"]["offset"] == 1
+    assert told(3)["row"] is None
+    for offset in (2, 3, 4):
+        text = invoke(f"{TOPIC}:0:{offset}").stdout
+        assert "nothing is known any more" in text
+        assert "no commit that is known holds it" in text
+
+
+def test_what_was_not_folded_before_it_was_gone_is_a_gap_of_the_trail(lake: Planted) -> None:
+    lake.batch(match("a", 0, 1))
+    lake.fold("silver")
+    lake.batch(match("b", 1, 1))
+    lake.batch(match("b", 2, 2))
+    lake.land(match("b", 3, 3))
+    lake.forget("silver", 2)
+    by_log = [told(offset)["fate"] for offset in range(4)]
+    lake.batch(match("c", 0, 1, partition=1))
+    lake.forget("silver", 3)
+
+    assert by_log == ["current", "superseded", "current", "unread"]
+    assert told(0)["silver"]["version"] == 1
+    assert [told(offset)["fate"] for offset in range(4)] == [
+        *("current", "superseded", "current", "unknown")
+    ]
+
+
 def test_a_commit_that_changes_no_row_took_nothing(lake: Planted) -> None:
     lake.batch(match("a", 0, 1))
     lake.batch(match("b", 1, 1))
