@@ -132,8 +132,9 @@ def _stream(state_dir: Path, name: str, recent: list[Commit], now: datetime) -> 
     error, hint = trouble(name, state, told, tripped)
     rows = [one.facts["rows"] for one in recent if one.facts.get("rows")]
     read = sum(one["read"] for one in rows)
+    own = alive and held is not None and told.get("pid") == held.pid
     at = told.get("at") and versions.at(told["at"])
-    quiet = (now - at).total_seconds() if at and alive else 0.0
+    quiet = (now - at).total_seconds() if at and own else 0.0
     return Stream(
         name,
         state,

@@ -106,11 +106,12 @@ def test_a_stream_that_ended_in_order_says_how(lake: Path, name: str) -> None:
 
 
 def test_a_new_owner_that_has_not_told_anything_is_starting(lake: Path) -> None:
-    told(lake, "failing", error="[STREAM_FAILED] of the process before")
+    long_ago = (datetime.now(UTC) - timedelta(minutes=10)).isoformat()
+    told(lake, "failing", error="[STREAM_FAILED] of the process before", at=long_ago)
     with owner.owning(lake / "_state", "silver.matches"):
         found = silver(lake)
 
-    assert (found.state, found.error) == ("starting", None)
+    assert (found.state, found.error, found.silent) == ("starting", None, None)
 
 
 def test_a_breaker_that_has_tripped_is_shown_after_its_process_has_ended(lake: Path) -> None:
