@@ -7,14 +7,16 @@ pyproject.toml has them copied to. There is no other copy of them.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from errno import EEXIST, ENOTEMPTY
 from importlib import resources
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from lakehouse.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from importlib.resources.abc import Traversable
 
 PARTS = ("conf", "notebooks")
@@ -35,25 +37,30 @@ def make(folder: Path) -> Made:
     """Have *folder* hold every file of a project; what was there before is as it was.
 
     A file is made only where nothing of its name is, also when another process makes it just now.
-    The sample entities come together or not at all: where `conf/entities` already holds an entity,
-    another one would be started with it.
+    The sample entities come last and together, or not at all: where `conf/entities` holds anything
+    but empty folders, another entity would be started with what is there. Killed at any moment, it
+    can be run again; then a hidden folder of it may stay in `conf`.
 
     Raises:
         ConfigError: FOLDER_UNWRITABLE. The files before that are there, and none by half.
     """
-    own = folder / ENTITIES
     written: list[str] = []
+    left_alone: list[str] = []
+    samples: dict[str, bytes] = {}
     try:
-        begun = own.is_dir() and any(one.is_dir() for one in own.iterdir())
-        left_alone = [ENTITIES] if begun else []
         for name, content in _files():
-            if begun and name.startswith(f"{ENTITIES}/"):
-                continue
-            (written if _create(folder / name, content) else left_alone).append(name)
+            if name.startswith(f"{ENTITIES}/"):
+                samples[name] = content
+            else:
+                (written if _create(folder / name, content) else left_alone).append(name)
+        if _join(folder, samples):
+            written += samples
+        else:
+            left_alone.append(ENTITIES)
     except OSError as error:
         reason = f"{error.filename or folder}: {error.strerror}"
         raise ConfigError("FOLDER_UNWRITABLE", folder=folder, reason=reason) from error
-    return Made(tuple(written), tuple(left_alone))
+    return Made(tuple(sorted(written)), tuple(sorted(left_alone)))
 
 
 def _files() -> Iterator[tuple[str, bytes]]:
@@ -74,6 +81,26 @@ def _below(folder: Traversable, name: str) -> Iterator[tuple[str, bytes]]:
             yield from _below(one, f"{name}/{one.name}")
         else:
             yield f"{name}/{one.name}", one.read_bytes()
+
+
+def _join(folder: Path, samples: Mapping[str, bytes]) -> bool:
+    """Have the entities of *folder* be the *samples*, or say that there are entities already."""
+    own = folder / ENTITIES
+    empty = list(own.iterdir()) if own.exists() else []
+    if any(not one.is_dir() or any(one.iterdir()) for one in empty):
+        return False
+    with TemporaryDirectory(prefix=".entities-", dir=own.parent) as scratch:
+        for name, content in samples.items():
+            _create(Path(scratch) / name, content)
+        try:
+            for one in empty:
+                one.rmdir()
+            (Path(scratch) / ENTITIES).rename(own)
+        except OSError as error:
+            if error.errno not in {ENOTEMPTY, EEXIST}:
+                raise
+            return False  # another process has just made one
+    return True
 
 
 def _create(path: Path, content: bytes) -> bool:

@@ -95,6 +95,18 @@ TRAIL = pa.schema(
         "record": pa.string(),
     }
 )
+# What a breaker says of the batch that tripped it.
+TRIPPED = {
+    "stream": "silver.matches",
+    "checkpoint": "c",
+    "batch_id": 7,
+    "reasons": "9 not_json",
+    "read": 10,
+    "refused": 9,
+    "percent": 90.0,
+    "limit": 20.0,
+    "at": "2020-01-31T10:00:00+00:00",
+}
 MATCHES = {"match_id": pa.string(), "status": pa.string(), "ingestion_timestamp": pa.int64()}
 
 
@@ -239,6 +251,13 @@ class Planted:
         for file in home.glob("*.parquet"):
             if file.name not in current:
                 file.unlink()
+
+    def forget(self, layer: str, *versions: int) -> None:
+        """Have Delta have removed the commits of *versions* from the log of a table."""
+        home = self._home(layer)
+        DeltaTable(home).create_checkpoint()
+        for version in versions:
+            (home / "_delta_log" / f"{version:020d}.json").unlink()
 
     def compact(self, layer: str) -> None:
         """Put the files of a table together, as its owner does."""

@@ -16,8 +16,8 @@ def init(folder: Path, *, as_json: bool) -> None:
     """Make a project in DIR: settings, two sample entities and notebooks; overwrites nothing.
 
     DIR need not exist. A file that is there is left as it is, and named; so are all of your
-    entities, to which no sample is added. It may therefore be run again at any time, and ends with
-    0 as soon as every file is there.
+    entities, to which no sample is added. It may therefore be run again at any time, also after it
+    was killed, and ends with 0 as soon as every file is there.
 
     Example: `lakehouse init pipeline`
 

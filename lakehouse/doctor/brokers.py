@@ -158,6 +158,8 @@ def _refusal(address: tuple[str, int]) -> str:
         socket.create_connection(address, timeout=CONNECT_SECONDS).close()
     except OSError as error:
         return error.strerror or str(error) or type(error).__name__
+    except (UnicodeError, OverflowError) as error:  # no name of a host, no number of a port
+        return str(error)
     return ""
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from lakehouse import config as settings
 from lakehouse import destinations, entities, kafka, layout, owner
 from lakehouse.doctor import brokers, lake, machine, progress
-from lakehouse.doctor.finding import of, ok, settled, warn
+from lakehouse.doctor.finding import Verdict, of, ok, settled, warn, worst
 from lakehouse.errors import ConfigError, LakehouseError
 from lakehouse.reading.rows import opened
 
@@ -90,9 +90,11 @@ def _examined(config: Config, found: Sequence[Entity]) -> Iterator[Finding]:
     yield from wrong
     unread = {one.about for one in wrong}
     for stream in streams:
-        yield from settled(
-            "checkpoints", partial(_progress, config, stream, tables, unread), stream
-        )
+        look = partial(_progress, config, stream, unread)
+        progressed = settled("checkpoints", look, stream)
+        if worst(progressed) is Verdict.FAIL:  # it may have begun or ended while it was looked at
+            progressed = settled("checkpoints", look, stream)
+        yield from progressed
     for one in found:
         for layer in lake.LAYERS:
             name = f"{layer}.{one.name}"
@@ -149,14 +151,16 @@ def _clock(tables: Mapping[str, DeltaTable]) -> Iterator[Finding]:
     return machine.clock(datetime.now(UTC), newest)
 
 
-def _progress(
-    config: Config, stream: str, tables: Mapping[str, DeltaTable], unread: set[str]
-) -> Iterator[Finding]:
-    """Look at the checkpoint of *stream*, and at its tables where they can be read and rest."""
+def _progress(config: Config, stream: str, unread: set[str]) -> Iterator[Finding]:
+    """Look at the checkpoint of *stream*, and at its tables where they can be read and rest.
+
+    At the tables as they are now: since they were opened first, the stream may have run.
+    """
     folder = Path(config.lake.location) / "_checkpoints" / stream
-    quarantine = stream.replace("silver.", "quarantine.", 1)
+    names = (stream, stream.replace("silver.", "quarantine.", 1))
     if owner.holder(config.state_dir, stream) is not None:
         return progress.readable(stream, folder)
-    if unread & {stream, quarantine}:
+    if unread.intersection(names):
         return iter(())
-    return progress.compared(stream, folder, tables.get(stream), tables.get(quarantine))
+    table, quarantine = (opened(config.lake, *name.split(".", 1)) for name in names)
+    return progress.compared(stream, folder, table, quarantine)

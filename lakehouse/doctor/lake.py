@@ -16,6 +16,7 @@ from lakehouse import layout, owner
 from lakehouse.doctor.finding import fail, of, ok, warn
 from lakehouse.doctor.machine import nearest
 from lakehouse.errors import TableError
+from lakehouse.reading.status import state_of, stated, trouble
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -87,34 +88,46 @@ def locks(state_dir: Path, streams: Sequence[str]) -> Iterator[Finding]:
             cure = "remove it: the owner of the stream writes it anew"
             yield warn("locks", f"{file} is not a status: {error}", cure, stream)
         else:
-            yield lock(stream, held, status, alive=held is None or _alive(held))
+            tripped = stated(state_dir / stream / "breaker.json").get("tripped")
+            yield lock(stream, held, status, tripped, alive=held is None or _alive(held))
 
 
-def lock(stream: str, held: Holder | None, status: Mapping[str, Any], *, alive: bool) -> Finding:
-    """Compare who holds the lock of *stream* with what its *status* says."""
-    state, at = status.get("state"), status.get("at")
+def lock(
+    stream: str,
+    held: Holder | None,
+    status: Mapping[str, Any],
+    tripped: Mapping[str, Any] | None,
+    *,
+    alive: bool,
+) -> Finding:
+    """Compare who holds the lock of *stream* with what its *status* and its breaker say."""
+    state, at = state_of(status, held, tripped), status.get("at")
+    error, _ = trouble(stream, state, status, tripped)
     layer, _, name = stream.partition(".")
     start = f"`lakehouse start {layer} --entity {name}`"
     if state == "tripped":
-        said = f"its circuit breaker has tripped: {status.get('error')}"
+        said = f"its circuit breaker has tripped: {error}"
         return warn("locks", said, f"`lakehouse resume {stream} --why REASON`", stream)
     if state == "failing":
-        said = f"it failed at {at}: {status.get('error')}"
+        said = f"it failed at {at}: {error}"
         cure = f"mend the cause, then {start}; docs/how-to/when-a-stream-stops.md has the codes"
         return warn("locks", said, cure, stream)
     if held is None:
-        if state in {None, "stopped"}:
-            return ok("locks", "nobody owns it" if state else "it has not run here yet", stream)
-        said = f"its status of {at} says '{state}', and nobody owns it: its process was killed"
+        if state == "not started":
+            return ok("locks", "it has not run here yet", stream)
+        if state == "stopped":
+            return ok("locks", "nobody owns it", stream)
+        last = f"its status of {at} says '{status.get('state')}'"
+        said = f"{last}, and nobody owns it: its process was killed"
         return warn("locks", said, f"{start}: what was in hand is done again", stream)
     who = f"pid {held.pid} on {held.host} since {held.since}"
     if not alive:
         said = f"{who} is gone, and its JVM still holds the lock"
         cure = f"wait some seconds; if it stays so, find it with `fuser` on the lock of {stream}"
         return warn("locks", said, cure, stream)
-    if state and state.startswith("waiting"):
+    if state.startswith("waiting"):
         return warn("locks", f"{who} is {state}", "see the lines on broker and topics", stream)
-    return ok("locks", f"{who} owns it: {state or 'starting'}", stream)
+    return ok("locks", f"{who} owns it: {state}", stream)
 
 
 def _alive(held: Holder) -> bool:

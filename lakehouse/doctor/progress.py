@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 from deltalake.exceptions import DeltaError
@@ -74,7 +75,7 @@ def written(table: DeltaTable | None, checkpoint: Checkpoint | None) -> dict[str
         raise unreadable(table.table_uri, error) from error
     if checkpoint is not None and last is not None:
         return {checkpoint.id: last}
-    log = Path(table.table_uri.removeprefix("file://")) / "_delta_log"
+    log = Path(unquote(urlsplit(table.table_uri).path)) / "_delta_log"
     for file in sorted(log.glob("*.json"), reverse=True):
         version = commits.version_of(file.name)
         if version is None:

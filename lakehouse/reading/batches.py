@@ -56,11 +56,15 @@ class Batch:
 
 @dataclass(frozen=True)
 class Batches:
-    """The batches of a table up to a version: those in its trail, and those only in its log."""
+    """The batches of a table up to a version: those in its trail, and those only in its log.
+
+    `logged` are the versions that only the log has, those that are no batches among them.
+    """
 
     upto: int
     trail: DeltaTable | None = None
     fresh: tuple[Commit, ...] = ()
+    logged: tuple[int, ...] = ()
 
     def holding(
         self, places: Iterable[Position], near: datetime | None = None
@@ -82,6 +86,17 @@ class Batches:
     def since(self, version: int, places: Iterable[Position]) -> dict[Position, Batch]:
         """Return what `holding` does, of batches of *version* and later alone."""
         return self._holding(set(places), f"version >= {version}")
+
+    def passed(self, places: Iterable[Position]) -> dict[Position, bool | None]:
+        """Return of each of *places*, which no known batch holds, whether the stream is past it.
+
+        None where it cannot be told: there are versions of which nothing is known any more, and
+        the known ones hold nothing that comes after it in its partition.
+        """
+        wanted = set(places)
+        if not wanted or self._known_after(-1):
+            return dict.fromkeys(wanted, False)
+        return {at: self._passed(at) for at in wanted}
 
     def of(self, checkpoint: str, batch_id: int) -> Batch | None:
         """Return the batch of that transaction, by which its rows are marked."""
@@ -107,6 +122,37 @@ class Batches:
             if last >= 0 and at.offset <= own[last][1]:
                 found[at] = own[last][2]
         return found
+
+    def _passed(self, at: Position) -> bool | None:
+        """Say whether the stream, which takes a partition in order, is past *at*."""
+        same_id = "IS NULL" if at.topic_id is None else f"= {literal(at.topic_id)}"
+        (kept,) = ask(
+            f"SELECT max(high) AS high, max(version) FILTER (WHERE high < {at.offset}) AS version "  # noqa: S608 - literals
+            f"FROM ({HELD}) WHERE version <= {self.upto} AND partition = {at.partition} "
+            f"AND topic = {literal(at.topic)} AND topic_id {same_id}",
+            t=self.trail,
+        ) or [{"high": None, "version": None}]
+        place = (at.topic, at.topic_id, at.partition)
+        own = [
+            (one.version, held.max)
+            for one in self.fresh
+            for held in one.ranges
+            if (held.topic, held.topic_id, held.partition) == place
+        ]
+        highs = [high for high in (kept["high"], *(high for _, high in own)) if high is not None]
+        if max(highs, default=-1) > at.offset:
+            return True
+        before = [
+            version for version in (kept["version"], *(n for n, _ in own)) if version is not None
+        ]
+        return False if before and self._known_after(max(before)) else None
+
+    def _known_after(self, version: int) -> bool:
+        """Say whether the commit of every version after *version* is known."""
+        among = f"version > {version} AND version <= {self.upto}"
+        rows = ask(f"SELECT count(DISTINCT version) AS kept FROM t WHERE {among}", t=self.trail)  # noqa: S608 - numbers
+        kept = sum(row["kept"] for row in rows)
+        return bool(kept + sum(n > version for n in self.logged) == self.upto - version)
 
     def _spans(self, wanted: set[Position], where: str) -> Iterator[tuple[dict[str, Any], Batch]]:
         """Yield the ranges, each with its batch, that can hold one of *wanted*."""
@@ -136,12 +182,9 @@ def batches(lake: LakeSettings, layer: str, entity: str, upto: int) -> Batches:
         last = ask("SELECT max(version) AS last FROM t", t=trail)[0]["last"]
     log = f"{lake.location}/{layer}/{entity}/_delta_log"
     first = 0 if last is None else last + 1
-    fresh = (
-        one
-        for one in _logged(log, range(first, upto + 1))
-        if one.checkpoint is not None and one.batch_id is not None
-    )
-    return Batches(upto, trail, tuple(fresh))
+    found = list(_logged(log, range(first, upto + 1)))
+    fresh = (one for one in found if one.checkpoint is not None and one.batch_id is not None)
+    return Batches(upto, trail, tuple(fresh), tuple(one.version for one in found))
 
 
 def _batch(one: Commit) -> Batch:

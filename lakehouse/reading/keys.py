@@ -13,13 +13,20 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from lakehouse import layout
+from lakehouse.errors import TableError
 from lakehouse.reading.rows import ask, literal, named
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import TypeAlias
 
     from deltalake import DeltaTable
 
+    from lakehouse.entities import Entity
+
+    # The type of a column of a key; None where there is no table yet that says it.
+    Kind: TypeAlias = pa.DataType | None
     # The value of each column of a key, in the order of the entity.
     Key = tuple[Any, ...]
 
@@ -27,15 +34,25 @@ if TYPE_CHECKING:
 SHORT = {'"': r'\\"', "\\": r"\\\\", "/": r"\\?/"}
 
 
-def kinds(silver: DeltaTable | None, keys: Sequence[str]) -> list[pa.DataType]:
-    """Return the types that the columns *keys* have in *silver*; text before there is a table."""
+def kinds(silver: DeltaTable | None, entity: Entity) -> list[Kind]:
+    """Return the types that the key of *entity* has in *silver*; None of each before it is there.
+
+    Raises:
+        TableError: ENTITY_CONFLICT, where *silver* was made with another key.
+    """
     if silver is None:
-        return [pa.string() for _ in keys]
+        return [None for _ in entity.keys]
     columns = pa.schema(silver.schema())
-    return [columns.field(name).type for name in keys]
+    said = silver.metadata().configuration.get(layout.IDENTITY)
+    there = [name for name in entity.keys if name in columns.names]
+    before = json.loads(said)["keys"] if said else there
+    if before != list(entity.keys):
+        now = list(entity.keys)
+        raise TableError("ENTITY_CONFLICT", key="keys", entity=entity.name, before=before, now=now)
+    return [columns.field(name).type for name in entity.keys]
 
 
-def written(texts: Sequence[str], types: Sequence[pa.DataType]) -> Key | None:
+def written(texts: Sequence[str], types: Sequence[Kind]) -> Key | None:
     """Return the key that a person wrote as *texts*; None where one cannot be of its type."""
     try:
         return tuple(_cast(text, kind) for text, kind in zip(texts, types, strict=True))
@@ -43,10 +60,13 @@ def written(texts: Sequence[str], types: Sequence[pa.DataType]) -> Key | None:
         return None
 
 
-def told(value: str | None, keys: Sequence[str], types: Sequence[pa.DataType]) -> Key | None:
-    """Return the key in *value*, a message; None where it has none that can be read."""
+def told(value: str | None, keys: Sequence[str], types: Sequence[Kind]) -> Key | None:
+    """Return the key in *value*, a message; None where it has none that can be read.
+
+    What has no type yet is the text of whatever is there, without quotes.
+    """
     try:
-        said = json.loads(value or "", parse_float=Decimal)
+        said = json.loads(value or "", parse_float=_fraction)
     except (ValueError, RecursionError):
         return None
     if not isinstance(said, dict):
@@ -61,24 +81,36 @@ def same(key: Mapping[str, Any]) -> str:
 
 
 def messages(
-    table: DeltaTable, key: Mapping[str, Any], types: Sequence[pa.DataType]
+    table: DeltaTable, key: Mapping[str, Any], types: Sequence[Kind]
 ) -> list[dict[str, Any]]:
     """Return position, timestamp and value of each message in *table* that has *key*.
 
     All values are looked through for the text of the key, and those that hold it are read as JSON.
     """
-    near = " AND ".join(_near(value) for value in key.values())
+    near = " AND ".join(map(_near, key.values(), types))
     columns = 'topic, topic_id, "partition", "offset", "timestamp", value'
     rows = ask(f"SELECT {columns} FROM t WHERE {near}", t=table)  # noqa: S608 - literals
     wanted = tuple(key.values())
     return [row for row in rows if told(row["value"], tuple(key), types) == wanted]
 
 
-def _typed(said: Any, kind: pa.DataType) -> Any:
+def _fraction(text: str) -> Decimal | None:
+    """Return the number that *text* is; None of one beyond all bounds, which is of no key."""
+    try:
+        return Decimal(text)
+    except ArithmeticError:
+        return None
+
+
+def _typed(said: Any, kind: Kind) -> Any:
+    if said is None or isinstance(said, (dict, list)):
+        return None
+    if kind is None:
+        return json.dumps(said) if isinstance(said, bool) else str(said)
     if pa.types.is_string(kind):
         return said if isinstance(said, str) else None
-    if said is None or isinstance(said, (bool, dict, list)):
-        return None
+    if isinstance(said, bool) or pa.types.is_boolean(kind):
+        return said if isinstance(said, bool) and pa.types.is_boolean(kind) else None
     if pa.types.is_integer(kind):
         return said if isinstance(said, int) else None
     try:
@@ -87,22 +119,24 @@ def _typed(said: Any, kind: pa.DataType) -> Any:
         return None
 
 
-def _cast(text: str, kind: pa.DataType) -> Any:
-    if pa.types.is_string(kind):
+def _cast(text: str, kind: Kind) -> Any:
+    if kind is None or pa.types.is_string(kind):
         return text
     return int(text) if pa.types.is_integer(kind) else pa.scalar(text).cast(kind).as_py()
 
 
-def _near(value: Any) -> str:
+def _near(value: Any, kind: Kind) -> str:
     """Return an SQL condition that every message with *value* in its key meets, and few others."""
     if isinstance(value, str):
-        plain, escaped = literal(f'"{value}"'), literal(f'"{"".join(map(_character, value))}"')
+        quote = "" if kind is None else '"'  # without a type it may be a number
+        plain = literal(f"{quote}{value}{quote}")
+        escaped = literal(f"{quote}{''.join(map(_character, value))}{quote}")
         return (
             f"CASE WHEN strpos(value, {plain}) > 0 THEN TRUE WHEN strpos(value, '\\') > 0 "
             f"THEN regexp_like(value, {escaped}) ELSE FALSE END"
         )
-    if isinstance(value, int):
-        return f"strpos(value, {literal(str(value))}) > 0"
+    if isinstance(value, int):  # or a boolean, whose names have no capital in JSON
+        return f"strpos(value, {literal(json.dumps(value))}) > 0"
     return "value IS NOT NULL"  # a time or a fraction can be written in many ways
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from lakehouse.errors import ConfigError
@@ -32,6 +32,11 @@ class Position:
     def facts(self) -> dict[str, Any]:
         """The position as JSON has it."""
         return {name: getattr(self, name) for name in COLUMNS}
+
+    def follows(self, other: Position) -> bool:
+        """Whether it comes after *other* in the same partition."""
+        same = replace(self, offset=0) == replace(other, offset=0)
+        return same and self.offset > other.offset
 
     @classmethod
     def of(cls, row: Mapping[str, Any], prefix: str = "") -> Self:

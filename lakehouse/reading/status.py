@@ -21,7 +21,7 @@ from lakehouse.reading.quarantine import depth, desk
 from lakehouse.reading.rows import ask, opened
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from lakehouse.audit.commits import Commit
@@ -144,16 +144,17 @@ def _recent(catalog: Catalog, name: str) -> list[Commit]:
 
 
 def _stream(state_dir: Path, name: str, recent: list[Commit], now: datetime) -> Stream:
-    told = _json(state_dir / name / "status.json")
+    told = stated(state_dir / name / "status.json")
     held = _holder(state_dir, name)
-    tripped = _json(state_dir / name / "breaker.json").get("tripped")
-    state = _state(told, held, tripped)
+    tripped = stated(state_dir / name / "breaker.json").get("tripped")
+    state = state_of(told, held, tripped)
     alive = state not in ENDED | {"dead", "not started"}
-    error, hint = _trouble(name, state, told, tripped)
+    error, hint = trouble(name, state, told, tripped)
     rows = [one.facts["rows"] for one in recent if one.facts.get("rows")]
     read = sum(one["read"] for one in rows)
+    own = alive and held is not None and told.get("pid") == held.pid
     at = told.get("at") and versions.at(told["at"])
-    quiet = (now - at).total_seconds() if at and alive else 0.0
+    quiet = (now - at).total_seconds() if at and own else 0.0
     return Stream(
         name,
         state,
@@ -171,24 +172,35 @@ def _stream(state_dir: Path, name: str, recent: list[Commit], now: datetime) -> 
         error=error,
         hint=hint,
         silent=round(quiet, 1) if quiet > SILENT_SECONDS else None,
-        alarms={k: str(v.get("since")) for k, v in _json(state_dir / name / "alarms.json").items()},
+        alarms={
+            k: str(v.get("since")) for k, v in stated(state_dir / name / "alarms.json").items()
+        },
         metrics=told.get("metrics") if alive else None,
     )
 
 
-def _state(told: dict[str, Any], held: Holder | None, tripped: dict[str, Any] | None) -> str:
+def state_of(
+    told: Mapping[str, Any], held: Holder | None, tripped: Mapping[str, Any] | None
+) -> str:
+    """Return the state of a stream, as `Stream` has it.
+
+    *told* is its status, *held* who owns it, and *tripped* what its breaker found that has not been
+    resumed.
+    """
     if held is not None:
         # A status that another process left says nothing of this one, which has just begun.
-        return str(told["state"]) if told.get("pid") == held.pid else "starting"
+        return str(told.get("state", "starting")) if told.get("pid") == held.pid else "starting"
     if tripped:
         return "tripped"
     if not told:
         return "not started"
+    if told.get("state") == "tripped":
+        return "stopped"  # it was resumed, with nobody there to tell
     return str(told["state"]) if told.get("state") in ENDED else "dead"
 
 
-def _trouble(
-    name: str, state: str, told: dict[str, Any], tripped: dict[str, Any] | None
+def trouble(
+    name: str, state: str, told: Mapping[str, Any], tripped: Mapping[str, Any] | None
 ) -> tuple[str | None, str | None]:
     """Return what is wrong with a stream, and what to do about it."""
     if state == "tripped" and tripped:
@@ -197,7 +209,8 @@ def _trouble(
     if state == "dead":
         again = f"start it again, what was in hand is done again: `{_start(name)}`"
         return f"process {told.get('pid')} ended without a word", again
-    said = told.get("error") if state != "starting" else None
+    # The error of a state that no longer holds is none any more.
+    said = told.get("error") if state == told.get("state") != "starting" else None
     return said, said and _cure(name, said)
 
 
@@ -264,7 +277,7 @@ def _holder(state_dir: Path, name: str) -> Holder | None:
         return None
 
 
-def _json(file: Path) -> dict[str, Any]:
+def stated(file: Path) -> dict[str, Any]:
     """Return what a state file says; nothing where there is none, or none that can be read."""
     try:
         found = json.loads(file.read_text(encoding="utf-8"))

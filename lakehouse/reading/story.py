@@ -31,7 +31,7 @@ class Told:
     """A trace, and in which version its message was beaten. Its own text tells all of it.
 
     `later` are the rows that its key had in silver after the version that took it, each with that
-    version; None where bronze was too large to look for them.
+    version; None where bronze was too large to look for them, or of that version nothing is known.
     """
 
     trace: Trace
@@ -113,7 +113,7 @@ def whereabouts(lake: LakeSettings, known: Sequence[Entity], text: str) -> Where
 
     Raises:
         ConfigError: BAD_POSITION or UNKNOWN_TOPIC.
-        TableError: TABLE_MISSING, of bronze; TABLE_UNREADABLE.
+        TableError: TABLE_MISSING, of bronze; TABLE_UNREADABLE; ENTITY_CONFLICT.
     """
     at = positions.parse(text)
     chosen = [one for one in known if one.topic == at.topic]
@@ -138,13 +138,14 @@ def story(lake: LakeSettings, entity: Entity, words: Sequence[str], most: int) -
 
     Raises:
         ConfigError: BAD_KEY.
-        TableError: TABLE_MISSING, of bronze; TABLE_UNREADABLE.
+        TableError: TABLE_MISSING, of bronze; TABLE_UNREADABLE; ENTITY_CONFLICT.
     """
     seen = look(lake, entity)
-    types = keys.kinds(seen.silver, entity.keys)
+    types = keys.kinds(seen.silver, entity)
     found = keys.written(words, types) if len(words) == len(types) else None
     if found is None:
-        said = ", ".join(f"{name} ({kind})" for name, kind in zip(entity.keys, types, strict=True))
+        both = zip(entity.keys, types, strict=True)
+        said = ", ".join(f"{name} ({kind})" if kind else name for name, kind in both)
         key = ", ".join(map(repr, words)) or "nothing"
         raise ConfigError("BAD_KEY", key=key, entity=entity.name, reason=f"its key is {said}")
     return of_key(seen, dict(zip(entity.keys, found, strict=True)), most)
@@ -161,7 +162,7 @@ def of_position(seen: Seen, at: Position) -> list[Told] | Absent:
 
 def of_key(seen: Seen, key: Mapping[str, Any], most: int) -> Story:
     """Return what there is to tell of *key*: of its newest *most* messages, by Kafka's time."""
-    types = keys.kinds(seen.silver, list(key))
+    types = keys.kinds(seen.silver, seen.entity)
     found = keys.messages(seen.bronze, key, types)
     found.sort(key=lambda row: (row["timestamp"], row["partition"], row["offset"]), reverse=True)
     shown = [Position.of(row) for row in found[:most]]
@@ -175,11 +176,13 @@ def of_key(seen: Seen, key: Mapping[str, Any], most: int) -> Story:
 
 
 def _told(seen: Seen, one: Trace, *, complete: bool) -> Told:
-    if one.key is None or one.taken is None:
+    if one.key is None:
         return Told(one, None, ())
+    if one.taken is None:
+        return Told(one, None, () if one.fate == "current" else None)
     taken = {one.position: one.taken}
     if complete:
-        types = keys.kinds(seen.silver, list(one.key))
+        types = keys.kinds(seen.silver, seen.entity)
         found = map(Position.of, keys.messages(seen.bronze, one.key, types))
         taken = seen.taken.since(one.taken.version, found)
     turns = succession(seen, taken, COMMITS)

@@ -20,6 +20,7 @@ FATES = {
     "quarantined": "is in quarantine",
     "discarded": "was discarded by a decision",
     "unread": "is in bronze, and silver has yet to read it",
+    "unknown": "is in bronze, and of the commit that may have taken it nothing is known any more",
     "none": "was taken by silver, and no table says more: run `lakehouse audit verify`",
     "several": "is in more than one place: run `lakehouse audit verify`",
 }
@@ -30,16 +31,17 @@ def trace_lines(one: Told, *, several: bool = False, alone: bool = False) -> lis
     found, row = one.trace, one.trace.message
     of = f" of topic id {found.position.topic_id}" if several else ""
     key = ", ".join(f"{name} {value}" for name, value in (found.key or {}).items())
+    untaken = "no commit holds it" if found.fate == "unread" else "no commit that is known holds it"
     lines = [
         f"{found.position}{of} {FATES[found.fate]}",
         f"  bronze     {_batch(found.landed)}, Kafka's time {stamp(row['timestamp'])}",
         f"  value      {started(row)}",
-        f"  silver     {_batch(found.taken) if found.taken else 'no commit holds it'}",
+        f"  silver     {_batch(found.taken) if found.taken else untaken}",
         *_verdict(found),
     ]
     if key:
         lines.append(f"  key        {key}")
-    if found.fate == "superseded":
+    if key and found.fate in {"superseded", "unknown"}:
         lines.append(f"  row now    {_row(found.now)}")
         lines += _beaten(one)
     lines += [

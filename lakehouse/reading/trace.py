@@ -71,7 +71,7 @@ class Trace:
     `message` is the row of bronze; `landed` and `taken` are the batches of bronze and silver that
     hold it; `refused` is its row in quarantine. `key` is that of a message which is not refused,
     and `now` the row that silver has of this key. `fate` is one of those of `lakehouse.proof`, or
-    discarded.
+    discarded, or unknown: of the commit that may have taken it nothing is known any more.
     """
 
     entity: str
@@ -154,15 +154,20 @@ def trace(seen: Seen, at: Position) -> list[Trace] | Absent:
 
 
 def traces(seen: Seen, rows: Sequence[Mapping[str, Any]]) -> list[Trace]:
-    """Return what became of each message of *rows*, which are bronze's, in their order."""
+    """Return what became of each message of *rows*, which are bronze's, in their order.
+
+    Raises:
+        TableError: ENTITY_CONFLICT; TABLE_UNREADABLE.
+    """
     places = Counter(map(Position.of, rows))
     where, names = among(places), seen.entity.keys
+    types = keys.kinds(seen.silver, seen.entity)
     refused = _by_position(seen.quarantine, "*", where)
     current = _by_position(seen.silver, _columns(names), among(places, "_"), "_")
     said = decisions(seen.decided, where)
     near = rows[0]["_landed_at"] if rows else None
     landed, taken_in = (one.holding(places, near) for one in (seen.landed, seen.taken))
-    types = keys.kinds(seen.silver, names)
+    passed = seen.taken.passed(places.keys() - taken_in.keys() - refused.keys() - current.keys())
     rivals: dict[Any, Row | None] = {}
     found = []
     for row in rows:
@@ -170,16 +175,19 @@ def traces(seen: Seen, rows: Sequence[Mapping[str, Any]]) -> list[Trace]:
         own, mine, decided = refused.get(at), current.get(at), tuple(said.get(at, ()))
         taken, told = taken_in.get(at), status(decided)
         held = own is not None and told != Decided.RELEASED
+        read = passed.get(at, True)
         key = None
         if mine is not None:
             key = tuple(mine[name] for name in names)
-        elif not held and (taken or own):
+        elif not held and read is not False:
             key = keys.told(row["value"], names, types)
         named_key = dict(zip(names, key, strict=True)) if key else None
         if named_key and key not in rivals:
             rivals[key] = row_of(seen, named_key)
         now = rivals[key] if named_key else None
-        fate = _fate(told if held else None, row=bool(mine), read=bool(taken or own), now=now)
+        if read is None and now and now.position.follows(at):
+            read = True
+        fate = _fate(told if held else None, row=bool(mine), read=read, now=now)
         if places[at] > 1:
             fate = "several"
         facts = (dict(row), landed.get(at), taken, own, named_key, now, decided)
@@ -187,11 +195,12 @@ def traces(seen: Seen, rows: Sequence[Mapping[str, Any]]) -> list[Trace]:
     return found
 
 
-def _fate(held: str | None, *, row: bool, read: bool, now: Row | None) -> str:
+def _fate(held: str | None, *, row: bool, read: bool | None, now: Row | None) -> str:
     """Return the fate of a message.
 
     `held` is its status, of one that quarantine keeps; `row` is whether it is a row of silver,
-    `read` whether silver has read it, and `now` the row that its key has.
+    `read` whether silver has read it, None where no commit tells any more, and `now` the row that
+    its key has.
     """
     if held:
         kept = "discarded" if held == Decided.DISCARDED else "quarantined"
@@ -199,7 +208,7 @@ def _fate(held: str | None, *, row: bool, read: bool, now: Row | None) -> str:
     if row:
         return "current"
     if not read:
-        return "unread"
+        return "unknown" if read is None else "unread"
     return "superseded" if now else "none"
 
 

@@ -24,11 +24,12 @@ from lakehouse.doctor.finding import Finding, Verdict, settled
 from lakehouse.errors import SourceError
 from lakehouse.settings import LakeSettings
 from tests.conftest import CONF, ROOT
-from tests.lakes import CHECKPOINT, Planted, match
+from tests.lakes import CHECKPOINT, TRIPPED, Planted, match
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from lakehouse.checkpoints import Checkpoint
     from lakehouse.entities import Entity
 
 SECRET = "a-secret-of-this-test"
@@ -565,12 +566,40 @@ def test_a_lock_is_judged_with_the_status(
     cure: str,
 ) -> None:
     holder = owner.Holder(1, "here", "now") if held else None
+    tripped = TRIPPED if state == "tripped" else None
 
-    found = lake.lock("silver.matches", holder, {"state": state, "error": "E"}, alive=alive)
+    status = {"pid": 1, "state": state, "error": "E"}
+    found = lake.lock("silver.matches", holder, status, tripped, alive=alive)
 
     assert found.verdict == verdict
     assert cure in found.cure
     assert bool(found.cure) == bool(cure)
+
+
+@pytest.mark.parametrize("state", ["failing", "tripped", "waiting for broker"])
+def test_what_a_former_process_told_says_nothing_of_a_new_owner(tmp_path: Path, state: str) -> None:
+    with owner.owning(tmp_path, "silver.matches"):
+        owner.show(tmp_path, "silver.matches", state=state, error="E")
+        status = tmp_path / "silver.matches" / "status.json"
+        status.write_text(json.dumps({**json.loads(status.read_text()), "pid": 1}))
+        (found,) = lake.locks(tmp_path, ["silver.matches"])
+
+    assert found.verdict == "ok"
+    assert found.found.endswith("owns it: starting")
+
+
+def test_a_breaker_is_tripped_until_it_is_resumed(tmp_path: Path) -> None:
+    with owner.owning(tmp_path, "silver.matches"):
+        owner.show(tmp_path, "silver.matches", state="tripped", error="E")
+    breaker = tmp_path / "silver.matches" / "breaker.json"
+    breaker.write_text(json.dumps({"tripped": TRIPPED}))
+    (before,) = lake.locks(tmp_path, ["silver.matches"])
+    breaker.write_text(json.dumps({"resumed": {"batch_id": 7}}))
+    (after,) = lake.locks(tmp_path, ["silver.matches"])
+
+    assert (before.verdict, after.verdict) == ("warn", "ok")
+    assert "batch 7: 90.0 %" in before.found
+    assert after.found == "nobody owns it"
 
 
 def test_a_holder_of_this_machine_that_is_gone_is_seen_to_be(tmp_path: Path) -> None:
@@ -661,6 +690,19 @@ def test_a_checkpoint_that_cannot_be_read_names_the_file(
     assert "never delete it" in found.cure
 
 
+@pytest.mark.parametrize("name", ["a lake", "50% #1?", "Łódź"])
+def test_a_deleted_checkpoint_is_found_whatever_the_path_of_the_lake(
+    tmp_path: Path, matches: Entity, name: str
+) -> None:
+    plant(tmp_path / name, matches)
+    (tmp_path / name / "_checkpoints" / "silver.matches").rename(tmp_path / "gone")
+
+    found = compared(tmp_path / name)
+
+    assert found.verdict == "fail"
+    assert "the table has batch 2, and there is no checkpoint" in found.found
+
+
 def test_an_older_copy_of_a_checkpoint_is_found(planted: Path) -> None:
     for kind in ("offsets", "commits"):
         (planted / "_checkpoints" / "silver.matches" / kind / "2").unlink()
@@ -707,19 +749,56 @@ def test_a_log_that_cannot_be_read_is_told_and_not_raised(
 def test_a_running_stream_is_not_compared(world: World) -> None:
     (world.root / "_checkpoints/silver.matches/commits/2").unlink()
     (world.root / "_checkpoints/silver.matches/offsets/2").unlink()
-    resting = next(
+    resting, _ = progress_of_silver(world)
+    with owner.owning(world.state, "silver.matches"):
+        running, _ = progress_of_silver(world)
+
+    assert (resting, running) == ("fail", "ok")
+
+
+def refine(root: Path) -> None:
+    """Have silver.matches do its fourth batch."""
+    for kind in ("offsets", "commits"):
+        (root / "_checkpoints/silver.matches" / kind / "3").write_text("v1\n{}")
+    commit(root / "silver/matches", 4, {"txn": {"appId": CHECKPOINT["silver"], "version": 3}})
+
+
+def progress_of_silver(world: World) -> tuple[str, str]:
+    """Return the verdict on the checkpoint of silver.matches, and what is said of it."""
+    (found,) = (
         one
         for one in world.examined()[1]
-        if one["about"] == "silver.matches" and one["check"] == "checkpoints"
+        if (one["check"], one["about"]) == ("checkpoints", "silver.matches")
     )
-    with owner.owning(world.state, "silver.matches"):
-        running = next(
-            one
-            for one in world.examined()[1]
-            if one["about"] == "silver.matches" and one["check"] == "checkpoints"
-        )
+    return found["verdict"], found["found"]
 
-    assert (resting["verdict"], running["verdict"]) == ("fail", "ok")
+
+def test_a_stream_that_ran_since_the_tables_were_opened_is_in_order(world: World) -> None:
+    def asked(*_: object) -> Answer:
+        refine(world.root)
+        return Answer(brokers=1, topics=TOPICS)
+
+    world.patch.setattr(brokers, "asked", asked)
+
+    assert progress_of_silver(world) == ("ok", "batch 3 is done, in its table too")
+
+
+def test_a_stream_that_begins_while_it_is_compared_is_in_order(world: World) -> None:
+    read = progress.read
+    with ExitStack() as stack:
+
+        def begun(folder: Path) -> Checkpoint | None:
+            if folder.name == "silver.matches":
+                world.patch.setattr(progress, "read", read)
+                stack.enter_context(owner.owning(world.state, "silver.matches"))
+                refine(world.root)
+            return read(folder)
+
+        world.patch.setattr(progress, "read", begun)
+        verdict, said = progress_of_silver(world)
+
+    assert verdict == "ok"
+    assert said.startswith("batch 3 is done, in its table too; its stream runs")
 
 
 def test_what_the_operating_system_refuses_is_a_finding() -> None:

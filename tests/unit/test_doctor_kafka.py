@@ -102,6 +102,17 @@ def test_a_closed_port_is_told_with_its_reason(closed_port: str) -> None:
     assert "refused" in caught.value.message.why
 
 
+@pytest.mark.parametrize(
+    "address", ["kafka..example:9092", f"{'k' * 64}.example:9092", "127.0.0.1:99999999999999999999"]
+)
+def test_an_address_that_cannot_be_one_is_told_with_its_reason(address: str) -> None:
+    with pytest.raises(SourceError) as caught:
+        brokers.asked(kafka(address), [])
+
+    assert caught.value.code == "BROKER_UNREACHABLE"
+    assert f"{address}: " in caught.value.message.why
+
+
 def test_one_closed_port_of_two_is_a_warning(
     bootstrap: str, closed_port: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -30,6 +30,18 @@ from lakehouse import project
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
 project.make(Path(sys.argv[1]))
 """
+# As a kill at the moment when so many files are there.
+KILLED_AFTER = """
+import os, sys
+from pathlib import Path
+from lakehouse import project
+create, left = project._create, list(range(int(sys.argv[2])))
+def killed(path, content):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return create(path, content) if left and left.pop() >= 0 else os._exit(9)
+project._create = killed
+project.make(Path(sys.argv[1]))
+"""
 
 
 def init(folder: Path, *options: str) -> Result:
@@ -137,6 +149,28 @@ def test_a_full_disk_leaves_no_file_by_half(tmp_path: Path, limit: int) -> None:
     made = content(tmp_path)
     assert made
     assert made.items() < whole.items()
+
+
+@pytest.mark.parametrize("files", [0, 3, 8, 10, 12, 14])
+def test_a_project_that_was_begun_and_killed_is_made_whole(tmp_path: Path, files: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED_AFTER, str(tmp_path), str(files)], cwd=ROOT, check=False
+    )
+    assert done.returncode == 9
+
+    project.make(tmp_path)
+
+    made = {name: text for name, text in content(tmp_path).items() if "/.entities-" not in name}
+    assert made == shipped() | {".gitignore": project.IGNORED.encode()}
+
+
+def test_a_folder_without_a_file_is_no_entity(tmp_path: Path) -> None:
+    (tmp_path / "conf" / "entities" / "matches").mkdir(parents=True)
+
+    facts = json.loads(init(tmp_path, "--json").stdout)
+
+    assert facts["left_alone"] == []
+    assert content(tmp_path).keys() == {*shipped(), ".gitignore"}
 
 
 def test_an_installed_wheel_makes_the_same_project(tmp_path: Path) -> None:

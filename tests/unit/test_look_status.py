@@ -19,7 +19,7 @@ from lakehouse.cli import lakehouse
 from lakehouse.reading import status as reading
 from tests import planted
 from tests.conftest import CONF
-from tests.lakes import BEGAN, Planted, refused
+from tests.lakes import BEGAN, TRIPPED, Planted, refused
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,17 +29,6 @@ if TYPE_CHECKING:
 VERDICTS = {
     "gold_is_positive": {"severity": "critical", "success": False, "judged": 9, "unexpected": 2},
     "status_is_known": {"severity": "warning", "success": True, "judged": 9, "unexpected": 0},
-}
-TRIPPED = {
-    "stream": "silver.matches",
-    "checkpoint": "c",
-    "batch_id": 7,
-    "reasons": "9 not_json",
-    "read": 10,
-    "refused": 9,
-    "percent": 90.0,
-    "limit": 20.0,
-    "at": "2020-01-31T10:00:00+00:00",
 }
 
 
@@ -109,7 +98,7 @@ def test_a_stream_whose_owner_ended_without_a_word_is_dead(lake: Path, name: str
     assert "lakehouse start silver --entity matches" in str(found.hint)
 
 
-@pytest.mark.parametrize("name", ["stopped", "failing", "tripped"])
+@pytest.mark.parametrize("name", ["stopped", "failing"])
 def test_a_stream_that_ended_in_order_says_how(lake: Path, name: str) -> None:
     told(lake, name)
 
@@ -117,11 +106,12 @@ def test_a_stream_that_ended_in_order_says_how(lake: Path, name: str) -> None:
 
 
 def test_a_new_owner_that_has_not_told_anything_is_starting(lake: Path) -> None:
-    told(lake, "failing", error="[STREAM_FAILED] of the process before")
+    long_ago = (datetime.now(UTC) - timedelta(minutes=10)).isoformat()
+    told(lake, "failing", error="[STREAM_FAILED] of the process before", at=long_ago)
     with owner.owning(lake / "_state", "silver.matches"):
         found = silver(lake)
 
-    assert (found.state, found.error) == ("starting", None)
+    assert (found.state, found.error, found.silent) == ("starting", None, None)
 
 
 def test_a_breaker_that_has_tripped_is_shown_after_its_process_has_ended(lake: Path) -> None:
@@ -136,6 +126,15 @@ def test_a_breaker_that_has_tripped_is_shown_after_its_process_has_ended(lake: P
     assert "lakehouse resume silver.matches" in found.hint
     state(lake, "breaker.json", {"resumed": {"batch_id": 7}})
     assert silver(lake).state == "stopped"
+
+
+def test_a_breaker_that_was_resumed_without_an_owner_leaves_a_stopped_stream(lake: Path) -> None:
+    told(lake, "tripped", error="[BREAKER_TRIPPED] too much was refused")
+    state(lake, "breaker.json", {"resumed": {"batch_id": 7}})
+
+    found = silver(lake)
+
+    assert (found.state, found.error, found.hint) == ("stopped", None, None)
 
 
 def test_an_owner_that_tells_nothing_for_too_long_is_silent(lake: Path) -> None:

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pytest
 from click.testing import CliRunner, Result
+from deltalake import DeltaTable
 
+from lakehouse import layout
 from lakehouse.cli import lakehouse
 from lakehouse.errors import LakehouseError
 from lakehouse.reading import positions
@@ -22,6 +24,8 @@ from tests.lakes import TOPIC, TOPIC_ID, Message, Planted, match, refused
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from lakehouse.entities import Entity
 
 OLDER_TOPIC = "an-older-topic-of-the-name"
 
@@ -377,8 +381,22 @@ def test_what_only_holds_the_text_of_a_key_is_no_message_of_it(lake: Planted, va
     assert told(0)["fate"] == "quarantined"
 
 
+def test_a_number_beyond_all_bounds_hides_neither_its_key_nor_the_others(lake: Planted) -> None:
+    row = {"match_id": "a", "status": "live", "ingestion_timestamp": 1}
+    lake.batch(Message('{"match_id": "a", "other": 1e99999999999999999999}', 0, row))
+    lake.batch(match("a", 1, 2), refused('{"match_id": 1e99999999999999999999}', 2, "wrong_type"))
+
+    found = facts("matches", "a")
+
+    fates = [(one["position"]["offset"], one["fate"]) for one in found["traces"]]
+    assert fates == [(1, "current"), (0, "superseded")]
+    assert told(2)["fate"] == "quarantined"
+
+
 TYPES = [
     (pa.int64(), "7", 7, '{"id": 7, "part": "x"}', '{"id": 70, "part": "x"}'),
+    (pa.bool_(), "true", True, '{"id": true, "part": "x"}', '{"id": "true", "part": "x"}'),
+    (pa.bool_(), "false", False, '{"id": false, "part": "x"}', '{"id": 0, "part": "x"}'),
     (pa.decimal128(10, 2), "1.50", "1.50", '{"id": 1.5, "part": "x"}', '{"id": 15, "part": "x"}'),
     (pa.date32(), "2026-01-31", "2026-01-31", '{"id": "2026-01-31", "part": "x"}', "{}"),
     (
@@ -428,6 +446,47 @@ def test_a_key_of_several_columns_is_asked_for_in_their_order_and_types(
     assert fates == {0: "superseded", 1: "current"}
 
 
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("7", '{"match_id": 7}'),
+        ("7", '{"match_id": "7"}'),
+        ("7", '{"match_id": "\\u0037"}'),
+        ("1.50", '{"match_id": 1.50}'),
+        ("false", '{"match_id": false}'),
+    ],
+)
+def test_before_silver_has_begun_a_key_is_found_by_its_text_whatever_its_type(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, value: str
+) -> None:
+    monkeypatch.setenv("LAKEHOUSE__LAKE__ROOT", str(tmp_path))
+    Planted(tmp_path).land(Message(value, 0), match("71", 1), match(f"{text} ", 2))
+
+    found = facts("matches", text)
+
+    assert [one["position"]["offset"] for one in found["traces"]] == [0]
+    assert found["traces"][0]["fate"] == "unread"
+    assert raised("matches", "1", "2").params["reason"] == "its key is match_id"
+
+
+@pytest.mark.parametrize("keys", [["game_id"], ["match_id", "game_id"]])
+def test_a_key_that_the_table_was_not_made_with_is_a_conflict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, matches: Entity, keys: list[str]
+) -> None:
+    monkeypatch.setenv("LAKEHOUSE__LAKE__ROOT", str(tmp_path))
+    planted = Planted(tmp_path, columns={one: pa.string() for one in keys}, keys=keys).made()
+    planted.batch(Message("{}", 0, dict.fromkeys(keys, "x")))
+    home = DeltaTable(tmp_path / "silver" / "matches")
+    bare = [raised("matches", "x")] if "match_id" not in keys else []
+    now = json.loads(matches.identity)
+    said = {layout.IDENTITY: json.dumps({**now, "keys": keys})}
+    home.alter.set_table_properties(said, raise_if_not_exists=False)
+
+    for error in (*bare, raised("matches", "x"), raised(f"{TOPIC}:0:0")):
+        assert (error.code, error.exit_code) == ("ENTITY_CONFLICT", 4)
+    assert (error.params["before"], error.params["now"]) == (keys, ["match_id"])
+
+
 def test_what_cannot_be_a_key_is_answered_with_what_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -469,6 +528,63 @@ def test_where_files_of_old_versions_are_gone_the_answer_is_a_range(lake: Plante
     assert (one["beaten"]["first"], one["beaten"]["last"]) == (1, 3)
     assert one["beaten"]["by"] is None
     assert "in one of versions 1 to 3" in invoke(f"{TOPIC}:0:0").stdout
+
+
+def test_a_message_whose_commit_is_gone_is_not_said_to_be_unread(lake: Planted) -> None:
+    lake.batch(match("a", 0, 1))
+    lake.batch(match("a", 1, 2), refused("junk", 2, "not_json"))
+    lake.batch(match("b", 3, 1))
+    lake.land(match("a", 4, 9))
+    lake.forget("silver", 0, 1, 2)
+
+    one = told(0)
+    text = invoke(f"{TOPIC}:0:0").stdout
+
+    assert (one["fate"], one["silver"], one["beaten"]) == ("superseded", None, None)
+    assert (one["row"]["position"]["offset"], one["later"]) == (1, None)
+    assert "no commit that is known holds it" in text
+    assert [told(offset)["fate"] for offset in (1, 2, 3)] == ["current", "quarantined", "current"]
+    # The last batch that took of its partition is known, and all after it.
+    assert told(4)["fate"] == "unread"
+    fates = {t["position"]["offset"]: t["fate"] for t in facts("matches", "a")["traces"]}
+    assert fates == {0: "superseded", 1: "current", 4: "unread"}
+
+
+def test_where_no_commit_tells_whether_a_message_was_taken_its_fate_is_unknown(
+    lake: Planted,
+) -> None:
+    lake.batch(match("a", 0, 1))
+    lake.batch(match("a", 1, 2))
+    lake.batch(match("c", 0, 1, partition=1))
+    lake.land(match("a", 2, 1), match("z", 3, 1), refused("junk", 4))
+    lake.forget("silver", 0, 1, 2)
+
+    assert told(0)["fate"] == "superseded"  # the row of its key comes after it
+    assert [told(offset)["fate"] for offset in (2, 3, 4)] == ["unknown"] * 3
+    assert told(2)["row"]["position"]["offset"] == 1
+    assert told(3)["row"] is None
+    for offset in (2, 3, 4):
+        text = invoke(f"{TOPIC}:0:{offset}").stdout
+        assert "nothing is known any more" in text
+        assert "no commit that is known holds it" in text
+
+
+def test_what_was_not_folded_before_it_was_gone_is_a_gap_of_the_trail(lake: Planted) -> None:
+    lake.batch(match("a", 0, 1))
+    lake.fold("silver")
+    lake.batch(match("b", 1, 1))
+    lake.batch(match("b", 2, 2))
+    lake.land(match("b", 3, 3))
+    lake.forget("silver", 2)
+    by_log = [told(offset)["fate"] for offset in range(4)]
+    lake.batch(match("c", 0, 1, partition=1))
+    lake.forget("silver", 3)
+
+    assert by_log == ["current", "superseded", "current", "unread"]
+    assert told(0)["silver"]["version"] == 1
+    assert [told(offset)["fate"] for offset in range(4)] == [
+        *("current", "superseded", "current", "unknown")
+    ]
 
 
 def test_a_commit_that_changes_no_row_took_nothing(lake: Planted) -> None:
