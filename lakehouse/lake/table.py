@@ -14,6 +14,7 @@ from lakehouse.config import nearest
 from lakehouse.errors import ConfigError
 from lakehouse.reading import versions
 from lakehouse.reading.frames import Rows
+from lakehouse.reading.sql import quoted
 
 if TYPE_CHECKING:
     import duckdb
@@ -126,7 +127,7 @@ class Table:
         versions.look_for_files(log, version, opened)
         name = f"{self.source.name}@v{version}"
         self.lake.engine.register(name, engine.dataset(self.source, opened))
-        return self.lake.engine.table(engine.quoted(name))
+        return self.lake.engine.table(quoted(name))
 
     def _opened(self) -> tuple[Log, int, DeltaTable]:
         log = versions.log(self.source)

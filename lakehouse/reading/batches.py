@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from pyarrow import fs
 
-from lakehouse.audit import commits
 from lakehouse.audit.commits import APPLICATION
-from lakehouse.reading.rows import ask, literal, opened, unreadable
+from lakehouse.reading.rows import ask, opened
+from lakehouse.reading.sql import literal
+from lakehouse.reading.trail import commit_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -195,11 +196,6 @@ def _logged(log: str, versions: range) -> Iterator[Commit]:
     """Yield the commits of *versions* that the log still has, without listing all it has."""
     files, folder = fs.FileSystem.from_uri(log)
     for version in versions:
-        try:
-            with files.open_input_stream(f"{folder}/{version:020d}.json") as stream:
-                text = stream.read().decode()
-            yield commits.read(text, version)
-        except FileNotFoundError:
-            continue
-        except ValueError as error:
-            raise unreadable(f"{log}/{version:020d}.json", error) from error
+        one = commit_at(files, f"{folder}/{version:020d}.json", version)
+        if one is not None:
+            yield one

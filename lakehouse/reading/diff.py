@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lakehouse.reading import engine, versions
-from lakehouse.reading.engine import quoted
+from lakehouse.reading.sql import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

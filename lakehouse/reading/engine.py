@@ -108,8 +108,3 @@ def told(error: Exception) -> str:
     """Return what DuckDB says of an *error*, without the place in the statement that it draws."""
     said = str(error).partition("\nLINE ")[0].split("\n")
     return " ".join(line.strip() for line in said if line.strip())[:500]
-
-
-def quoted(name: str) -> str:
-    """Return *name* as an SQL identifier, whatever characters it holds."""
-    return '"' + name.replace('"', '""') + '"'

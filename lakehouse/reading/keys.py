@@ -15,7 +15,8 @@ import pyarrow as pa
 
 from lakehouse import layout
 from lakehouse.errors import TableError
-from lakehouse.reading.rows import ask, literal, named
+from lakehouse.reading.rows import ask
+from lakehouse.reading.sql import literal, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -77,7 +78,7 @@ def told(value: str | None, keys: Sequence[str], types: Sequence[Kind]) -> Key |
 
 def same(key: Mapping[str, Any]) -> str:
     """Return the SQL condition of silver rows that have *key*."""
-    return " AND ".join(f"{named(name)} = {literal(value)}" for name, value in key.items())
+    return " AND ".join(f"{quoted(name)} = {literal(value)}" for name, value in key.items())
 
 
 def messages(

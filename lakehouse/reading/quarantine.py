@@ -19,7 +19,8 @@ from lakehouse.reading.decisions import (
     decisions,
 )
 from lakehouse.reading.positions import Position, among
-from lakehouse.reading.rows import ask, literal, opened, streamed
+from lakehouse.reading.rows import ask, opened, streamed
+from lakehouse.reading.sql import literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

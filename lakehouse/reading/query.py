@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lakehouse.errors import ConfigError
 from lakehouse.reading import engine, versions
+from lakehouse.reading.sql import quoted
 from lakehouse.reading.tables import LAYERS, STREAMED
 
 if TYPE_CHECKING:
@@ -165,7 +166,7 @@ def _bind(connection: duckdb.DuckDBPyConnection, sources: list[Source]) -> None:
         connection.execute(f"CREATE SCHEMA {layer}; CREATE SCHEMA audit.{layer}")
     for source in sources:
         *schema, name = source.parts
-        connection.execute(f"USE {'.'.join(map(engine.quoted, schema)) or MAIN}")
+        connection.execute(f"USE {'.'.join(map(quoted, schema)) or MAIN}")
         # Not a registered table with a view of it: both would show among the tables.
         rows = engine.dataset(source.log.table, source.opened)
         connection.from_arrow(rows).create_view(name, replace=False)

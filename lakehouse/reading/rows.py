@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
@@ -121,19 +121,3 @@ def micros(times: pa.Array) -> list[int | None]:
     """Return *times* as microseconds since 1970."""
     found: list[int | None] = times.cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_pylist()
     return found
-
-
-def literal(value: Any) -> str:
-    """Return *value*, of a type that a key can have, as SQL writes it."""
-    if isinstance(value, datetime):
-        return f"arrow_cast('{value.isoformat()}', 'Timestamp(Microsecond, Some(\"UTC\"))')"
-    if isinstance(value, date):
-        return f"DATE '{value.isoformat()}'"
-    if isinstance(value, str):
-        return "'" + value.replace("'", "''") + "'"
-    return str(value)
-
-
-def named(column: str) -> str:
-    """Return *column* as an SQL identifier, whatever characters it holds."""
-    return '"' + column.replace('"', '""') + '"'

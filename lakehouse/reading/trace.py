@@ -18,7 +18,8 @@ from lakehouse.reading.batches import Batch, Batches, batches
 from lakehouse.reading.decisions import Decided, Decision, beside, decisions, status
 from lakehouse.reading.messages import message_facts
 from lakehouse.reading.positions import Position, among
-from lakehouse.reading.rows import ask, demanded, named, opened
+from lakehouse.reading.rows import ask, demanded, opened
+from lakehouse.reading.sql import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -223,7 +224,7 @@ def row_of(seen: Seen, key: Mapping[str, Any]) -> Row | None:
 
 
 def _columns(names: Sequence[str]) -> str:
-    return ", ".join([MARKS, *map(named, names)])
+    return ", ".join([MARKS, *map(quoted, names)])
 
 
 def _by_position(

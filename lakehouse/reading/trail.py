@@ -59,13 +59,21 @@ def _logged(log: str, after: int) -> Iterator[Commit]:
     found = ((commits.version_of(one.base_name), one.path) for one in files.get_file_info(selector))
     later = sorted((version, path) for version, path in found if version is not None)
     for version, path in later:
-        if version <= after:
-            continue
-        try:
-            with files.open_input_stream(path) as stream:
-                text = stream.read().decode()
-            yield commits.read(text, version)
-        except FileNotFoundError:  # Delta has just removed it
-            continue
-        except ValueError as error:
-            raise unreadable(path, error) from error
+        one = commit_at(files, path, version) if version > after else None
+        if one is not None:
+            yield one
+
+
+def commit_at(files: fs.FileSystem, path: str, version: int) -> Commit | None:
+    """Return the commit of *version* in the log's file at *path*; None where Delta has removed it.
+
+    Raises:
+        TableError: TABLE_UNREADABLE.
+    """
+    try:
+        with files.open_input_stream(path) as stream:
+            return commits.read(stream.read().decode(), version)
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise unreadable(path, error) from error

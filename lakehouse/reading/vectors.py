@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from lakehouse.reading.engine import quoted
+from lakehouse.reading.sql import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
