@@ -28,6 +28,8 @@ class Session:
 @pytest.fixture(autouse=True)
 def _temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    # The session of the other tests, if they came before, is none of these.
+    monkeypatch.setattr(session, "running", lambda: None)
 
 
 def test_what_a_session_keeps_beside_the_lake_goes_with_it(
@@ -39,7 +41,6 @@ def test_what_a_session_keeps_beside_the_lake_goes_with_it(
         given.append(warehouse)
         return Session()
 
-    monkeypatch.setattr(session, "running", lambda: None)
     monkeypatch.setattr(session, "start", start)
 
     spark = databases.spark_of(config)
