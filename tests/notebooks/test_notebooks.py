@@ -353,7 +353,7 @@ def test_quarantine_draws_the_causes_and_whether_they_are_alone(
         assert shown == {cause: alone[cause] for cause in shown}
         assert drawn.bars("others as well") == {cause: beside[cause] for cause in shown}
         left = [alone[cause] for cause in alone | beside if cause not in shown]
-    assert min(shown.values()) >= max(left, default=0)
+        assert min(shown.values()) >= max(left, default=0)
 
 
 def test_quarantine_draws_each_refused_message_once_over_time(
