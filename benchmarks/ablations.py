@@ -25,20 +25,13 @@ def _without(flag: str) -> dict[str, str]:
     return {"lakehouse.session.JAVA_OPTIONS": session.JAVA_OPTIONS.replace(flag, "")}
 
 
-def _as_spark_has_it(**options: str) -> dict[str, str]:
-    names = {name.replace("_", "."): value for name, value in options.items()}
-    if strange := names.keys() - session.DEFAULTS.keys():
-        raise ValueError(f"{strange} are none of the product's")
-    return names
-
-
 WHOLE = Jvm("all", memory=MEMORY)
 # What each JVM lacks: where many rows are read and written, and where batches are small.
 DRAIN = (
     Jvm(
         "snappy instead of zstd",
         memory=MEMORY,
-        options=_as_spark_has_it(spark_sql_parquet_compression_codec="snappy"),
+        options={"spark.sql.parquet.compression.codec": "snappy"},
     ),
     Jvm(
         "a dictionary of values",
@@ -52,12 +45,12 @@ SMALL = (
     Jvm(
         "fifty partitions of a snapshot",
         memory=MEMORY,
-        options=_as_spark_has_it(spark_databricks_delta_snapshotPartitions="50"),
+        options={"spark.databricks.delta.snapshotPartitions": "50"},
     ),
     Jvm(
         "a small cache of code",
         memory=MEMORY,
-        options=_as_spark_has_it(spark_sql_codegen_cache_maxEntries="100"),
+        options={"spark.sql.codegen.cache.maxEntries": "100"},
     ),
 )
 JVMS = (WHOLE, *DRAIN, *SMALL)

@@ -48,10 +48,10 @@ def prepare(spark: SparkSession, entity: Entity, lake: Lake) -> Checkpoint | Non
         # A partition's value is a producer's text: as a folder's name it could be too long.
         "delta.randomizeFilePrefixes": "true",
     }
-    columns, vectors = tables.nullable(columns), str(entity.deletion_vectors).lower()
-    properties[layout.DELETION_VECTORS] = vectors
-    tables.create(spark, silver, columns, lake, partition_by=entity.partition_by, **properties)
-    tables.fit(spark, silver, columns, lake, **{layout.DELETION_VECTORS: vectors})
+    follows = {layout.DELETION_VECTORS: str(entity.deletion_vectors).lower()}
+    columns, parts = tables.nullable(columns), entity.partition_by
+    tables.create(spark, silver, columns, lake, partition_by=parts, **properties, **follows)
+    tables.fit(spark, silver, columns, lake, **follows)
     tables.keep_identity(spark, silver, entity)
     quarantine.prepare(spark, lake.table("quarantine", entity.name), lake)
     return checkpoint

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from pyarrow import fs
-
 from lakehouse.audit.commits import APPLICATION
 from lakehouse.reading.rows import ask, opened
 from lakehouse.reading.sql import literal
@@ -181,21 +179,14 @@ def batches(lake: LakeSettings, layer: str, entity: str, upto: int) -> Batches:
     last = -1 if trail is None else trail.transaction_version(APPLICATION)
     if last is None:  # someone copied the trail, and not its transactions
         last = ask("SELECT max(version) AS last FROM t", t=trail)[0]["last"]
-    log = f"{lake.location}/{layer}/{entity}/_delta_log"
+    path = f"{lake.location}/{layer}/{entity}"
     first = 0 if last is None else last + 1
-    found = list(_logged(log, range(first, upto + 1)))
+    # Without listing the log, which can be long.
+    logged = (commit_at(path, version) for version in range(first, upto + 1))
+    found = [one for one in logged if one is not None]
     fresh = (one for one in found if one.checkpoint is not None and one.batch_id is not None)
     return Batches(upto, trail, tuple(fresh), tuple(one.version for one in found))
 
 
 def _batch(one: Commit) -> Batch:
     return Batch(one.version, one.committed_at, one.checkpoint or "", one.batch_id or 0)
-
-
-def _logged(log: str, versions: range) -> Iterator[Commit]:
-    """Yield the commits of *versions* that the log still has, without listing all it has."""
-    files, folder = fs.FileSystem.from_uri(log)
-    for version in versions:
-        one = commit_at(files, f"{folder}/{version:020d}.json", version)
-        if one is not None:
-            yield one

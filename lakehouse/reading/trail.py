@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pyarrow import fs
-
 from lakehouse.audit import commits
 from lakehouse.audit.commits import Commit
 from lakehouse.errors import TableError
+from lakehouse.reading import files
 from lakehouse.reading.rows import ask, opened, unreadable
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ def trail(lake: LakeSettings, table: str) -> list[Commit]:
     rows = ask("SELECT * FROM t ORDER BY version", t=opened(lake, "audit", table))
     kept = [Commit.from_row(row) for row in rows]
     after = kept[-1].version if kept else -1
-    found = commits.joined(kept, _logged(f"{path}/_delta_log", after))
+    found = commits.joined(kept, _logged(path, after))
     if not found:
         raise TableError(
             "TABLE_MISSING",
@@ -53,27 +52,28 @@ def validations(lake: LakeSettings, table: str, version: int) -> list[dict[str, 
     return ask(sql, t=opened(lake, "audit", f"{table}.validations"))
 
 
-def _logged(log: str, after: int) -> Iterator[Commit]:
-    files, folder = fs.FileSystem.from_uri(log)
-    selector = fs.FileSelector(folder, allow_not_found=True)
-    found = ((commits.version_of(one.base_name), one.path) for one in files.get_file_info(selector))
-    later = sorted((version, path) for version, path in found if version is not None)
-    for version, path in later:
-        one = commit_at(files, path, version) if version > after else None
+def _logged(path: str, after: int) -> Iterator[Commit]:
+    try:
+        names = files.names(path, "_delta_log")
+    except FileNotFoundError:
+        return
+    found = (version for version in map(commits.version_of, names) if version is not None)
+    for version in sorted(found):
+        one = commit_at(path, version) if version > after else None
         if one is not None:
             yield one
 
 
-def commit_at(files: fs.FileSystem, path: str, version: int) -> Commit | None:
-    """Return the commit of *version* in the log's file at *path*; None where Delta has removed it.
+def commit_at(path: str, version: int) -> Commit | None:
+    """Return the commit of *version* of the table at *path*; None where Delta has removed it.
 
     Raises:
         TableError: TABLE_UNREADABLE.
     """
+    file = f"_delta_log/{version:020d}.json"
     try:
-        with files.open_input_stream(path) as stream:
-            return commits.read(stream.read().decode(), version)
+        return commits.read(files.text(path, file), version)
     except FileNotFoundError:
         return None
     except ValueError as error:
-        raise unreadable(path, error) from error
+        raise unreadable(f"{path}/{file}", error) from error
