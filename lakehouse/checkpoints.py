@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING
 
 from lakehouse import storage
 from lakehouse.errors import TableError
+from lakehouse.layout import DESK
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pyspark.sql import SparkSession
 
     from lakehouse.tables import Table
@@ -101,13 +104,18 @@ def compare(spark: SparkSession, table: Table) -> Checkpoint | None:
     """
     checkpoint = read(spark, table.checkpoint)
     there = table.exists(spark)
-    written = table.transactions(spark) if there else {}
+    written = batches(table.transactions(spark)) if there else {}
     difference = differing(checkpoint, written, there=there)
     if difference:
         raise TableError(
             "CHECKPOINT_MISMATCH", stream=table.name, path=table.checkpoint, difference=difference
         )
     return checkpoint
+
+
+def batches(written: Mapping[str, int]) -> dict[str, int]:
+    """Return those of the transactions *written* that are of a stream, not of a request."""
+    return {application: last for application, last in written.items() if application != DESK}
 
 
 def differing(checkpoint: Checkpoint | None, written: dict[str, int], *, there: bool) -> str | None:

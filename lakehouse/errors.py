@@ -51,6 +51,21 @@ class LakehouseError(Exception):
         return _again, (type(self), self.code, {"retryable": self.retryable, **self.params})
 
 
+def to_facts(error: LakehouseError) -> dict[str, Any]:
+    """Return *error* as JSON has it, for another process to raise."""
+    values = {
+        name: value if isinstance(value, int | float) else str(value)
+        for name, value in error.params.items()
+    }
+    return {"type": type(error).__name__, "code": error.code, "params": values}
+
+
+def from_facts(facts: dict[str, Any]) -> LakehouseError:
+    """Return the error that another process told by `to_facts`."""
+    kinds = {kind.__name__: kind for kind in LakehouseError.__subclasses__()}
+    return _again(kinds[facts["type"]], facts["code"], facts["params"])
+
+
 def _again(kind: type[LakehouseError], code: str, values: dict[str, Any]) -> LakehouseError:
     return kind(code, **values)
 
@@ -231,22 +246,35 @@ class TableError(LakehouseError):
         "SCHEMA_CONFLICT": Message(
             "table {table} does not fit the entity: {difference}",
             "a stream only ever adds nullable columns to its table",
-            "undo the change, or start a new lake with it",
+            "undo the change; silver can be derived anew with it: "
+            "`lakehouse rebuild silver ENTITY --apply`",
         ),
         "VERSION_GONE": Message(
             "{table} has no version {version} that can be read",
             "versions {oldest} ({since}) to {newest} can: {reason}",
             "name one of those; `lakehouse history {table}` lists them",
         ),
+        "VACUUM_REFUSED": Message(
+            "{table} was not vacuumed",
+            "{reason}",
+            "start that stream first, and let it catch up; or lengthen lake.time_travel",
+        ),
         "ENTITY_CONFLICT": Message(
             "{key} of entity '{entity}' changed from {before} to {now}",
             "the silver table was built with the former one, and rows would no longer meet",
-            "undo the change, or start a new lake with it",
+            "undo the change, or derive silver anew with it: "
+            "`lakehouse rebuild silver {entity} --apply`; "
+            "with another topic, start a new lake",
         ),
         "CHECKPOINT_MISMATCH": Message(
             "the checkpoint of {stream} and its table disagree: {difference}",
             "the checkpoint was deleted, restored from an older copy, or belongs to another table",
             "put back the one that belongs to the other ({path}), or start a new lake",
+        ),
+        "BATCH_UNFINISHED": Message(
+            "batch {batch_id} of {stream} is in quarantine and not yet in silver",
+            "its stream was killed in between, and finishes it at its next start",
+            "run `lakehouse start silver --once` with the rules as they were, then this again",
         ),
         "RULES_UNAVAILABLE": Message(
             "rules {rules}, which a batch was judged by, cannot be applied",

@@ -1,4 +1,4 @@
-"""What the tables of a lake say of themselves in their properties. Needs no engine to know it."""
+"""What the tables of a lake say of themselves: in properties, and by whom. Needs no engine."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ LAYOUT = "lakehouse.layout"
 IDENTITY = "lakehouse.entity"
 # Kafka's own id of the topic that bronze was filled from; empty where the broker has no such ids.
 TOPIC_ID = "lakehouse.topicId"
+# Names the transactions of what a person asked for, each a number: no batch of a stream.
+DESK = "lakehouse.desk"
 APPEND_ONLY = "delta.appendOnly"
 COMMIT_TIMES = "delta.enableInCommitTimestamps"
 DELETION_VECTORS = "delta.enableDeletionVectors"

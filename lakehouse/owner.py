@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from lakehouse.errors import MachineError, TableError
+from lakehouse.errors import MachineError, TableError, from_facts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -94,12 +94,17 @@ def holder(state_dir: Path, stream: str) -> Holder | None:
         os.close(descriptor)
 
 
+def request(verb: str, **args: Any) -> Request:
+    """Return a request of this process, which nobody has been asked yet."""
+    by = f"pid {os.getpid()} on {socket.gethostname()}"
+    return Request(uuid.uuid4().hex, verb, args, by, _now())
+
+
 def ask(state_dir: Path, stream: str, verb: str, **args: Any) -> Request:
     """Put a request before the owner of *stream* and return it."""
-    by = f"pid {os.getpid()} on {socket.gethostname()}"
-    request = Request(uuid.uuid4().hex, verb, args, by, _now())
-    replace(state_dir / stream / "requests" / f"{request.id}.json", asdict(request))
-    return request
+    asked = request(verb, **args)
+    replace(state_dir / stream / "requests" / f"{asked.id}.json", asdict(asked))
+    return asked
 
 
 def claim(state_dir: Path, stream: str) -> Iterator[Request]:
@@ -147,7 +152,8 @@ def asked(
 
     Raises:
         MachineError: NO_ANSWER when there is none after *seconds*, REQUEST_REFUSED when the owner
-            cannot do it.
+            does not know how.
+        LakehouseError: what the owner failed with when it tried.
     """
     held = holder(state_dir, stream)
     request = ask(state_dir, stream, verb, **args)
@@ -157,6 +163,8 @@ def asked(
             pid = held.pid if held else 0
             raise MachineError("NO_ANSWER", stream=stream, pid=pid, seconds=seconds)
         time.sleep(0.05)  # the answer is a file of another process: there is nothing to wait on
+    if "error" in facts:
+        raise from_facts(facts["error"])
     if not facts["ok"]:
         raise MachineError("REQUEST_REFUSED", stream=stream, verb=verb, why=facts.get("why"))
     return facts

@@ -180,3 +180,16 @@ def references(selected: DataFrame) -> tuple[str, ...]:
     """Return the names of the columns that a projection looks at, in alphabetical order."""
     found: Any = selected._jdf.queryExecution().analyzed().references().toSeq()  # noqa: SLF001 - as above
     return tuple(sorted({str(found.apply(i).name()) for i in range(found.size())}))
+
+
+def comparable(name: str, kind: DataType) -> Column:
+    """Return the column in a form that Spark can compare: it compares no maps."""
+    return F.to_json(name) if _has_map(kind) else F.col(name)
+
+
+def _has_map(kind: DataType) -> bool:
+    if isinstance(kind, ArrayType):
+        return _has_map(kind.elementType)
+    if isinstance(kind, StructType):
+        return any(_has_map(field.dataType) for field in kind)
+    return isinstance(kind, MapType)

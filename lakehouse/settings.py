@@ -103,6 +103,12 @@ class ValidationSettings(Settings):
     every_minutes: float = Field(default=60.0, ge=0)
 
 
+class UpkeepSettings(Settings):
+    """What the owner of a stream does for its tables, and when."""
+
+    vacuum_hours: float = Field(default=0.0, ge=0)
+
+
 class SparkSettings(Settings):
     """The Spark driver."""
 
@@ -162,6 +168,7 @@ class Config(Settings):
     streams: StreamSettings = StreamSettings()
     breaker: BreakerSettings = BreakerSettings()
     validation: ValidationSettings = ValidationSettings()
+    upkeep: UpkeepSettings = UpkeepSettings()
     spark: SparkSettings = SparkSettings()
     jars: JarSettings = JarSettings()
     alarms: AlarmSettings = AlarmSettings()

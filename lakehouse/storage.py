@@ -48,6 +48,12 @@ def write_once(spark: SparkSession, file: str, text: str) -> None:
         files.delete(scratch, False)
 
 
+def delete(spark: SparkSession, folder: str) -> None:
+    """Have *folder* and all that is in it be gone."""
+    files, path = _open(spark, folder)
+    files.delete(path, True)
+
+
 def _open(spark: SparkSession, name: str) -> tuple[Any, Any]:
     path = _jvm(spark).org.apache.hadoop.fs.Path(name)
     return path.getFileSystem(spark._jsparkSession.sessionState().newHadoopConf()), path  # noqa: SLF001 - as _jvm

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from py4j.protocol import Py4JError
@@ -11,7 +12,13 @@ from pyspark.errors import PySparkException
 
 from lakehouse import alarms, checkpoints, failures, log, owner
 from lakehouse.alarms import Alarm
-from lakehouse.errors import ExpectationError, LakehouseError, SourceError
+from lakehouse.errors import (
+    ExpectationError,
+    LakehouseError,
+    SourceError,
+    first_line,
+    to_facts,
+)
 from lakehouse.turns import StopRequested, Turn
 
 if TYPE_CHECKING:
@@ -33,7 +40,8 @@ POLL_SECONDS = 0.2
 class Stream:
     """One stream of this process: how to start it, and what became of it.
 
-    `verbs` are what it can be asked beside to stop. `tripped`: its breaker keeps it from starting.
+    `verbs` are what it can be asked beside to stop; each returns what is to be answered.
+    `tripped`: its breaker keeps it from starting.
     """
 
     table: Table
@@ -46,7 +54,7 @@ class Stream:
     next_try: float = 0.0
     waiting_since: float | None = None
     asked_by: list[owner.Request] = field(default_factory=list)
-    verbs: Mapping[str, Callable[..., dict[str, Any]]] = field(default_factory=dict)
+    verbs: Mapping[str, Callable[[owner.Request], dict[str, Any]]] = field(default_factory=dict)
     upkeep: Upkeep | None = None
     tripped: ExpectationError | None = None
 
@@ -189,17 +197,38 @@ def _wait(stream: Stream, error: LakehouseError, run: Run, health: Health) -> No
 
 
 def _serve(request: owner.Request, stream: Stream, config: Config) -> None:
+    reply = partial(owner.answer, config.state_dir, stream.name, request)
     if request.verb == "stop":
         log.get(stream.name).info("Stop requested", by=request.by)
         stream.turn.stopping = True
         stream.asked_by.append(request)
+    elif stream.turn.stopping:
+        reply(ok=False, why="it is about to stop")
     elif request.verb in stream.verbs:
-        facts = stream.verbs[request.verb](**request.args)
-        stream.tripped, stream.next_try = None, 0.0
-        owner.answer(config.state_dir, stream.name, request, ok=True, **facts)
+        try:
+            reply(ok=True, **stream.verbs[request.verb](request))
+        except LakehouseError as error:
+            reply(ok=False, error=to_facts(error))
+        except Exception as error:  # noqa: BLE001 - what was asked did not succeed; that ends no stream
+            log.get(stream.name).exception(f"Could not {request.verb}")
+            reply(ok=False, why=f"{type(error).__name__}: {first_line(error)}")
     else:
-        why = f"unknown verb {request.verb}"
-        owner.answer(config.state_dir, stream.name, request, ok=False, why=why)
+        reply(ok=False, why=f"unknown verb {request.verb}")
+
+
+def pause(spark: SparkSession, stream: Stream, run: Run) -> None:
+    """Have no query of *stream* run; the batch in hand is finished. It is started when next tended.
+
+    One that takes longer than `streams.stop_seconds` is interrupted, and planned again unchanged.
+    """
+    stream.turn.stopping = True
+    deadline = time.monotonic() + run.config.streams.stop_seconds
+    while not _may_stop(spark, stream) and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS / 4)  # Spark notes the end of a batch in a file
+    if stream.query is not None:
+        stream.query.stop()
+    stream.query, stream.next_try = None, 0.0
+    stream.turn.stopping, stream.turn.error = False, None
 
 
 def _may_stop(spark: SparkSession, stream: Stream) -> bool:

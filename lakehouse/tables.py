@@ -236,13 +236,19 @@ def fit(spark: SparkSession, table: Table, columns: StructType, lake: Lake, **fo
             )
             raise TableError("SCHEMA_CONFLICT", table=table.name, difference=difference)
     follows |= layout.retention(lake.time_travel)
-    if any(properties.get(key) != value for key, value in follows.items()):
-        changed = ", ".join(f"'{key}' = '{value}'" for key, value in follows.items())
-        spark.sql(f"ALTER TABLE delta.{quoted(table.path)} SET TBLPROPERTIES ({changed})")
+    alter(spark, table, follows)
     added = [field for field in columns if field.name not in there]
     if added:
         ddl = ", ".join(f"{quoted(field.name)} {field.dataType.simpleString()}" for field in added)
         spark.sql(f"ALTER TABLE delta.{quoted(table.path)} ADD COLUMNS ({ddl})")
+
+
+def alter(spark: SparkSession, table: Table, properties: Mapping[str, str]) -> None:
+    """Have *table* say *properties*, in one commit, and in none where it says them already."""
+    there = table.properties(spark)
+    if any(there.get(key) != value for key, value in properties.items()):
+        said = ", ".join(f"{_text(key)} = {_text(value)}" for key, value in properties.items())
+        spark.sql(f"ALTER TABLE delta.{quoted(table.path)} SET TBLPROPERTIES ({said})")
 
 
 def keep_identity(spark: SparkSession, table: Table, entity: Entity) -> None:
@@ -269,6 +275,12 @@ def frame(spark: SparkSession, rows: Sequence[Mapping[str, object]], ddl: str) -
 def quoted(name: str) -> str:
     """Return *name* as an SQL identifier, whatever characters it holds."""
     return "`" + name.replace("`", "``") + "`"
+
+
+def _text(value: str) -> str:
+    """Return *value* as a literal of Spark's SQL."""
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
 
 
 def nullable(columns: StructType) -> StructType:

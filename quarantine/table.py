@@ -13,7 +13,7 @@ from pyspark.sql.types import (
     TimestampType,
 )
 
-from lakehouse import tables
+from lakehouse import layout, tables
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -49,7 +49,8 @@ def prepare(spark: SparkSession, table: Table, lake: Lake) -> None:
     """Have the quarantine *table* exist and fit. It is append-only, as bronze is."""
     properties = {"delta.dataSkippingStatsColumns": tables.BRONZE_STATS}
     tables.create(spark, table, QUARANTINE, lake, **properties)
-    tables.fit(spark, table, QUARANTINE, lake)
+    # A rebuild that a kill cut short may have left it otherwise.
+    tables.fit(spark, table, QUARANTINE, lake, **{layout.APPEND_ONLY: "true"})
 
 
 def append(corrupt: DataFrame, *, to: Table) -> None:

@@ -1,4 +1,4 @@
-"""What is fixed for one silver micro-batch, and the rows it writes."""
+"""What is fixed for messages that are judged together, above all a micro-batch, and their rows."""
 
 from __future__ import annotations
 
@@ -31,23 +31,22 @@ def begin(spark: SparkSession, entity: Entity, batch_id: int, run: Run, breaker:
     """Return the batch *batch_id* of *entity*'s silver stream, begun now."""
     path = run.lake.table("silver", entity.name).checkpoint
     checkpoint = checkpoints.identity(spark, path)
-    return Batch(entity, run.lake, checkpoint, batch_id, run.id, datetime.now(UTC), breaker)
+    return Batch(entity, run.lake, checkpoint, batch_id, datetime.now(UTC), run.id, breaker)
 
 
 @dataclass(frozen=True)
-class Batch:
-    """One micro-batch: the entity under its rules, the lake, its place in the checkpoint.
+class Judgement:
+    """What rows that are judged together have in common: the entity under its rules, and marks.
 
-    `at` is taken once, so that every row of the batch has the same clock.
+    `checkpoint` and `id` are the transaction that writes them. `at` is taken once, so that every
+    row has the same clock.
     """
 
     entity: Entity
     lake: Lake
     checkpoint: str
     id: int
-    run_id: str
     at: datetime
-    breaker: Breaker
 
     @property
     def silver(self) -> Table:
@@ -71,6 +70,22 @@ class Batch:
             "_message", "_reasons", "_unmet", "_landed_at"
         )
         return self._marked(valid).withColumn("_updated_at", F.lit(self.at))
+
+    def _marked(self, rows: DataFrame) -> DataFrame:
+        marks = {
+            "_checkpoint": F.lit(self.checkpoint),
+            "_batch_id": F.lit(self.id).cast("long"),
+            "_rules": F.lit(self.entity.fingerprint),
+        }
+        return rows.withColumns(marks)
+
+
+@dataclass(frozen=True)
+class Batch(Judgement):
+    """One micro-batch: judged together, and its place is in the stream's checkpoint."""
+
+    run_id: str
+    breaker: Breaker
 
     def record(self, spark: SparkSession, counts: Counts) -> Record:
         """Return what the batch's commits say about it."""
@@ -123,11 +138,3 @@ class Batch:
             return None
         of = conditions(spark, self.entity)
         return verdict(self.entity.suite, of, counts.tallies)
-
-    def _marked(self, rows: DataFrame) -> DataFrame:
-        marks = {
-            "_checkpoint": F.lit(self.checkpoint),
-            "_batch_id": F.lit(self.id).cast("long"),
-            "_rules": F.lit(self.entity.fingerprint),
-        }
-        return rows.withColumns(marks)

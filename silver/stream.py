@@ -9,7 +9,7 @@ from lakehouse.audit import trail
 from lakehouse.audit.records import recorded
 from lakehouse.turns import each_batch
 from quarantine import table as quarantine
-from silver import rules
+from silver import desk, rules
 from silver.batch import begin
 from silver.breaker import breaker
 from silver.counts import count
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 def start(spark: SparkSession, entity: Entity, run: Run, turn: Turn) -> StreamingQuery:
     """Keep the silver table of *entity* equal to the newest valid row of each key in bronze."""
     silver = run.lake.table("silver", entity.name)
+    desk.finish(spark, entity.name, run.lake)
     checkpoint = prepare(spark, entity, run.lake)
     limit = breaker(spark, silver, run.config.breaker, run.config.state_dir)
     limit.refuse_start(checkpoint.id if checkpoint else None)

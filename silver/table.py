@@ -30,7 +30,7 @@ def prepare(spark: SparkSession, entity: Entity, lake: Lake) -> Checkpoint | Non
             CHECKPOINT_MISMATCH or ROOT_UNWRITABLE.
     """
     conditions.check(spark, entity)
-    columns = StructType([*schemas.columns(spark, entity), *tables.SILVER_MARKS])
+    made = columns(spark, entity)
     bronze, silver = lake.table("bronze", entity.name), lake.table("silver", entity.name)
     if not bronze.exists(spark):
         raise TableError(
@@ -49,12 +49,21 @@ def prepare(spark: SparkSession, entity: Entity, lake: Lake) -> Checkpoint | Non
         "delta.randomizeFilePrefixes": "true",
     }
     follows = {layout.DELETION_VECTORS: str(entity.deletion_vectors).lower()}
-    columns, parts = tables.nullable(columns), entity.partition_by
-    tables.create(spark, silver, columns, lake, partition_by=parts, **properties, **follows)
-    tables.fit(spark, silver, columns, lake, **follows)
+    parts = entity.partition_by
+    tables.create(spark, silver, made, lake, partition_by=parts, **properties, **follows)
+    tables.fit(spark, silver, made, lake, **follows)
     tables.keep_identity(spark, silver, entity)
     quarantine.prepare(spark, lake.table("quarantine", entity.name), lake)
     return checkpoint
+
+
+def columns(spark: SparkSession, entity: Entity) -> StructType:
+    """Return the columns of *entity*'s silver table; none is NOT NULL, since triage is the judge.
+
+    Raises:
+        ConfigError: the entity's schema or a derived column is not usable.
+    """
+    return tables.nullable(StructType([*schemas.columns(spark, entity), *tables.SILVER_MARKS]))
 
 
 def _compare_quarantine(spark: SparkSession, table: Table, checkpoint: Checkpoint | None) -> None:
@@ -66,7 +75,7 @@ def _compare_quarantine(spark: SparkSession, table: Table, checkpoint: Checkpoin
     if not table.exists(spark):
         difference = "silver has batches, and there is no quarantine table" if begun else None
     else:
-        written = table.transactions(spark)
+        written = checkpoints.batches(table.transactions(spark))
         own = checkpoint is not None and checkpoint.id in written
         difference = None if own or not written else "it was filled under another checkpoint"
     if difference:

@@ -227,7 +227,7 @@ class Planted:
             "by": "ann",
             "note": None,
             "rules": RULES,
-            "at": BEGAN,
+            "at": BEGAN + timedelta(minutes=30),
             **more,
         }
         self._write(f"quarantine/{self.entity}_decisions", pa.schema(DECISIONS), [row])

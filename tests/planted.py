@@ -122,6 +122,8 @@ def stamp(
                     "minWriterVersion": 7,
                     "writerFeatures": ["appendOnly", "invariants", "inCommitTimestamp"],
                 }
+            if "remove" in action:
+                action["remove"]["deletionTimestamp"] = at
             if "metaData" in action:
                 action["metaData"]["configuration"] |= PROPERTIES | dict(properties or {})
         ordered = [info, *(a for a in actions if "commitInfo" not in a)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from lakehouse import __version__
 
@@ -112,7 +112,7 @@ class Record:
             "to": _json(facts.pop("source_to")),
             "ranges": facts.pop("ranges"),
         }
-        return _compact({**facts, "source": source})
+        return compact({**facts, "source": source})
 
     @classmethod
     def from_json(cls, text: str) -> Record:
@@ -127,17 +127,32 @@ class Record:
         return cls(
             **{
                 **facts,
-                "source_from": source["from"] and _compact(source["from"]),
-                "source_to": _compact(source["to"]),
+                "source_from": source["from"] and compact(source["from"]),
+                "source_to": compact(source["to"]),
                 "ranges": tuple(Range(**one) for one in source["ranges"]),
                 "rows": Rows(**facts["rows"]),
             }
         )
 
 
+class Recorded(Protocol):
+    """What a commit says of itself, and the transaction that it is: of a batch, or of a deed."""
+
+    @property
+    def checkpoint(self) -> str:
+        """The application whose transaction it is."""
+
+    @property
+    def batch_id(self) -> int:
+        """The number of the transaction."""
+
+    def to_json(self) -> str:
+        """Return the record as it stands in the commit."""
+
+
 @contextmanager
-def recorded(spark: SparkSession, record: Record) -> Iterator[None]:
-    """Have each write inside be the batch's one transaction on its table, and carry *record*.
+def recorded(spark: SparkSession, record: Recorded) -> Iterator[None]:
+    """Have each write inside be *record*'s one transaction on its table, and carry it.
 
     *spark* is the batch's own session, so no other stream inherits the settings, and they never
     outlive the block: a transaction number left behind would make Delta drop later writes.
@@ -180,10 +195,11 @@ def records(spark: SparkSession, table: Table) -> list[tuple[int, dict[str, Any]
 
 def _metadata(stream: str, run_id: str, **facts: str | None) -> str:
     own = {"v": VERSION, "stream": stream, "run_id": run_id, "code": __version__}
-    return _compact({**own, **facts})
+    return compact({**own, **facts})
 
 
-def _compact(facts: Any) -> str:
+def compact(facts: Any) -> str:
+    """Return *facts* as they stand in a commit."""
     return json.dumps(facts, separators=(",", ":"))
 
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from lakehouse.reading.tables import Catalog
+    from lakehouse.reading.tables import Catalog, Table
     from lakehouse.reading.versions import AsOf
 
 F = TypeVar("F", bound="Callable[..., Any]")
@@ -40,3 +40,31 @@ def catalog(ctx: click.Context) -> Catalog:
     from lakehouse.reading import tables
 
     return tables.catalog(load(ctx.obj["conf"], ctx.obj["env"]))
+
+
+def timeout_option(command: F) -> F:
+    """Give *command* `--timeout`: how long it waits for the owner of a running stream."""
+    return click.option(
+        "--timeout",
+        type=click.FloatRange(0),
+        default=600.0,
+        show_default=True,
+        help="Seconds to wait for the owner of a running stream.",
+    )(command)
+
+
+def chosen_tables(ctx: click.Context, names: Sequence[str]) -> list[Table]:
+    """Return the tables of those *names*, or all that there are."""
+    known = catalog(ctx)
+    return [known.table(name) for name in names] if names else known.existing()
+
+
+def by_owner(tables: Sequence[Table]) -> dict[str, list[str]]:
+    """Return the names of *tables* by the stream whose owner writes them."""
+    found: dict[str, list[str]] = {}
+    for one in tables:
+        layer, _, rest = one.name.removeprefix("audit.").partition(".")
+        entity = rest.partition(".")[0].removesuffix("_decisions")
+        stream = f"{'bronze' if layer == 'bronze' else 'silver'}.{entity}"
+        found.setdefault(stream, []).append(one.name)
+    return found

@@ -1,4 +1,4 @@
-"""`lakehouse quarantine`: the commands that read. Whatever they write goes to a file of yours."""
+"""`lakehouse quarantine`: the commands that read; `lakehouse.cli.desk` has those that decide."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lakehouse.cli.desk import discard, replay
 from lakehouse.cli.filters import filters
 from lakehouse.cli.output import json_option, show
 from quarantine.reasons import Reason
@@ -21,10 +22,14 @@ DAYS = 14
 
 @click.group()
 def quarantine() -> None:
-    """Look at the messages that were refused: which, why, and what was decided since.
+    """Look at the messages that were refused, and decide about them: replay or discard.
 
-    Needs no Spark. Nothing here changes a table. Example: `lakehouse quarantine ls`.
+    Looking needs no Spark. Example: `lakehouse quarantine ls`.
     """
+
+
+quarantine.add_command(replay)
+quarantine.add_command(discard)
 
 
 @quarantine.command()

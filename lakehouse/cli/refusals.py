@@ -20,7 +20,7 @@ WIDTH = 16
 def facts(one: Refused) -> dict[str, Any]:
     """Return a refused message as JSON has it, with every decision on it."""
     said = [decision.facts for decision in one.decisions]
-    own = row_facts(one.entity, one.row, status(one.decisions), attempts(one.decisions))
+    own = row_facts(one.entity, one.row, status(one.standing), attempts(one.standing))
     return {**own, "decisions": said}
 
 
@@ -46,8 +46,8 @@ def line(one: Refused) -> str:
     """Return a refused message on one line."""
     first, *others = one.row["reasons"]
     more = f" (+{len(others)})" if others else ""
-    told = status(one.decisions)
-    tried = f" ({attempts(one.decisions)} tried)" if attempts(one.decisions) else ""
+    told = status(one.standing)
+    tried = f" ({attempts(one.standing)} tried)" if attempts(one.standing) else ""
     at = stamp(one.row["_quarantined_at"])
     why = reason(first)
     short = f"{why[:SHOWN]}..." if len(why) > SHOWN else why
@@ -58,9 +58,9 @@ def report(one: Refused, *, as_hex: bool) -> list[str]:
     """Return all of a refused message, as lines."""
     row = one.row
     codes = dict.fromkeys(said["code"] for said in row["reasons"])
-    tried = attempts(one.decisions)
+    tried = attempts(one.standing)
     lines = [
-        f"{one.position} is {status(one.decisions)}{f', replayed {tried} times' if tried else ''}",
+        f"{one.position} is {status(one.standing)}{f', replayed {tried} times' if tried else ''}",
         f"  entity     {one.entity}, topic id {row['topic_id']}",
         f"  refused    {stamp(row['_quarantined_at'])} in batch {row['_batch_id']}, "
         f"rules {row['_rules']}",

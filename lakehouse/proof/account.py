@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from lakehouse.tables import Lake
 
 
+# What becomes of a message that silver has read.
+READ = (Fate.CURRENT, Fate.SUPERSEDED, Fate.QUARANTINED, Fate.DISCARDED)
+
+
 @dataclass(frozen=True)
 class Account:
     """What was produced for an entity, and what was found of it.
@@ -36,9 +40,9 @@ class Account:
 
     @property
     def balances(self) -> bool:
-        """Whether produced = bronze = current + superseded + quarantined, without a fault."""
+        """Whether each that was produced is in bronze and has been read, without a fault."""
         counts = self.proof.counts
-        fates = sum(counts[fate] for fate in (Fate.CURRENT, Fate.SUPERSEDED, Fate.QUARANTINED))
+        fates = sum(counts[fate] for fate in READ)
         found = self.produced == self.proof.bronze == fates
         return found and self.proof.holds and not self.missing and not self.unknown
 

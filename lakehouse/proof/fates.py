@@ -2,7 +2,8 @@
 
     current       the message is the silver row of its key
     superseded    it is valid, and the silver row of its key is newer in the total order
-    quarantined   it is in quarantine
+    quarantined   it is in quarantine, and neither released nor discarded
+    discarded     it is in quarantine, and a decision discards it
     unread        silver has not consumed it yet
 
     none          it is in no table and nothing supersedes it
@@ -25,7 +26,9 @@ from pyspark.sql import functions as F
 
 from lakehouse.proof.judged import judge
 from lakehouse.proof.view import POSITION, view
+from lakehouse.reading.decisions import Decided
 from lakehouse.tables import quoted
+from quarantine import decisions
 from silver.newest import recency
 
 if TYPE_CHECKING:
@@ -47,6 +50,7 @@ class Fate(StrEnum):
     CURRENT = "current"
     SUPERSEDED = "superseded"
     QUARANTINED = "quarantined"
+    DISCARDED = "discarded"
     UNREAD = "unread"
     NONE = "none"
     SEVERAL = "several"
@@ -118,7 +122,8 @@ def fates(seen: View, judged: Sequence[Judged]) -> DataFrame:
         "bronze": seen.bronze.select(*POSITION),
         "read": seen.read.select(*POSITION),
         "silver": seen.silver.select(*(F.col(f"_{name}").alias(name) for name in POSITION)),
-        "quarantine": seen.refused.select(*POSITION),
+        "quarantine": decisions.unsettled(seen.refused).select(*POSITION),
+        "discarded": seen.refused.where(F.col("_status") == Decided.DISCARDED).select(*POSITION),
         "superseded": _superseded(seen, judged),
     }
     marked = [
@@ -139,12 +144,13 @@ def fates(seen: View, judged: Sequence[Judged]) -> DataFrame:
 
 def _fate() -> Column:
     bronze, silver, quarantine = F.col("bronze"), F.col("silver"), F.col("quarantine")
-    held = silver + quarantine
+    held = silver + quarantine + F.col("discarded")
     return (
         F.when(bronze == 0, Fate.STRAY)
         .when((bronze > 1) | (held + F.col("superseded") > 1), Fate.SEVERAL)
         .when(silver == 1, Fate.CURRENT)
         .when(quarantine == 1, Fate.QUARANTINED)
+        .when(F.col("discarded") == 1, Fate.DISCARDED)
         .when(F.col("superseded") == 1, Fate.SUPERSEDED)
         .when(F.col("read") == 0, Fate.UNREAD)
         .otherwise(Fate.NONE)

@@ -77,7 +77,7 @@ def _foreign(layer: str, commits: Sequence[Commit]) -> Iterator[str]:
 
 def _sequence(commits: Sequence[Commit]) -> Iterator[str]:
     """Say where batches do not follow each other: in number, or in what they take."""
-    batches = [one for one in commits if one.checkpoint is not None and one.facts.get("stream")]
+    batches = [one for one in commits if one.checkpoint is not None and one.is_batch]
     for one in batches[:1]:
         if one.batch_id != 0:
             yield f"version {one.version}: the first batch is {one.batch_id}"

@@ -7,21 +7,19 @@ from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F
-from pyspark.sql.types import ArrayType, MapType, StructType
 
 from lakehouse.audit.conditions import conditions
 from lakehouse.audit.expectations import verdict
 from lakehouse.audit.records import Record
 from lakehouse.proof.view import POSITION, held, span
-from lakehouse.schemas import schema
+from lakehouse.schemas import comparable, schema
 from lakehouse.tables import BRONZE, quoted
 from silver.counts import PARTITION, figures, summed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from pyspark.sql import Column, DataFrame
-    from pyspark.sql.types import DataType
+    from pyspark.sql import DataFrame
 
     from lakehouse.audit.commits import Commit
     from lakehouse.proof.judged import Judged
@@ -163,8 +161,8 @@ def _unequal(
         F.array(
             *(
                 F.when(
-                    ~_plain(f"m.{quoted(c)}", types[c]).eqNullSafe(
-                        _plain(f"r.{quoted(c)}", types[c])
+                    ~comparable(f"m.{quoted(c)}", types[c]).eqNullSafe(
+                        comparable(f"r.{quoted(c)}", types[c])
                     ),
                     F.lit(c),
                 )
@@ -178,16 +176,3 @@ def _unequal(
     for row in found.orderBy("place").limit(EXAMPLES).collect():
         where = ", ".join(row["differ"])
         yield f"{name}: the row of {row['place']} is not its message's in {where}"
-
-
-def _plain(name: str, kind: DataType) -> Column:
-    """Return the column in a form that Spark can compare: it compares no maps."""
-    return F.to_json(name) if _has_map(kind) else F.col(name)
-
-
-def _has_map(kind: DataType) -> bool:
-    if isinstance(kind, ArrayType):
-        return _has_map(kind.elementType)
-    if isinstance(kind, StructType):
-        return any(_has_map(field.dataType) for field in kind)
-    return isinstance(kind, MapType)

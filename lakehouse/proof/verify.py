@@ -10,9 +10,9 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lakehouse.proof import landed, refined
+from lakehouse.proof import decided, landed, refined
 from lakehouse.proof.fates import FAULTS, proof
-from lakehouse.proof.judged import judge, kept
+from lakehouse.proof.judged import judge, judge_first, kept
 from lakehouse.proof.logs import compare
 from lakehouse.proof.view import view
 
@@ -62,14 +62,15 @@ def verify(spark: SparkSession, entity: Entity, lake: Lake) -> Verification:
     """
     began = time.monotonic()
     seen = view(spark, entity.name, lake)
-    with kept(judge(seen)) as judged:
+    with kept(judge(seen)) as judged, kept(judge_first(seen, judged)) as first:
         found = proof(seen, judged)
         notes = compare(seen)
         differences = [
             *notes.differences,
             *landed.differences(seen),
-            *refined.record_differences(seen, judged),
+            *refined.record_differences(seen, first),
             *refined.row_differences(seen, judged),
+            *decided.differences(seen),
         ]
     faults = [*found.faults] if any(found.counts[fate] for fate in FAULTS) else []
     took = time.monotonic() - began

@@ -12,7 +12,10 @@ from lakehouse import tables
 from lakehouse.audit.commits import joined
 from lakehouse.audit.trail import folded, logged
 from lakehouse.errors import TableError
+from lakehouse.layout import DESK
+from lakehouse.reading.decisions import Decided
 from lakehouse.tables import quoted
+from quarantine import decisions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,8 +28,10 @@ if TYPE_CHECKING:
 POSITION = ("topic", "topic_id", "partition", "offset")
 RANGES = (
     "topic STRING, topic_id STRING, partition INT, first LONG, last LONG, _under STRING, "
-    "_version LONG"
+    "_now STRING, _version LONG"
 )
+HELD = ("_under", "_now", "_version")
+REBUILD = "rebuild"
 # The most rows into which `held` cuts ranges.
 PIECES = 1_000_000
 
@@ -35,9 +40,12 @@ PIECES = 1_000_000
 class View:
     """What is proven about: frames of fixed versions, so that it can be taken beside live streams.
 
-    Silver is fixed first. `read` are the bronze rows that silver's commits speak of, `refused` the
-    quarantine rows among them: what a stream has done since is not looked at. `commits` are by
-    layer, from the trail (`kept`) and, where that ends, from the log (`logs`).
+    Silver is fixed first. `read` are the bronze rows that silver's commits speak of, with the rules
+    `_under` which they were judged first and `_now`, since the last rebuild. `refused` are the
+    quarantine rows among them, with what was decided: see `quarantine.decisions.standing`. What a
+    stream has done since is not looked at, nor what a request has yet to do in silver. `commits`
+    are by layer, from the trail (`kept`) and, where that ends, from the log (`logs`). `rebuilt` is
+    the last rebuild, `decided` all decisions; None where there are none.
     """
 
     spark: SparkSession
@@ -51,6 +59,8 @@ class View:
     commits: dict[str, list[Commit]]
     kept: dict[str, list[Commit]]
     logs: dict[str, list[Commit]]
+    rebuilt: Commit | None = None
+    decided: DataFrame | None = None
 
 
 def view(spark: SparkSession, entity: str, lake: Lake) -> View:
@@ -72,32 +82,75 @@ def view(spark: SparkSession, entity: str, lake: Lake) -> View:
             )
     # Silver first, bronze last: what one holds, those after it held before.
     versions = {layer: lake.table(layer, entity).version(spark) for layer in layers}
-    frames = {layer: lake.table(layer, entity).read(spark, versions[layer]) for layer in layers}
     kept = {layer: folded(spark, lake.table(layer, entity), lake) for layer in layers}
     logs = {layer: logged(spark, lake.table(layer, entity)) for layer in layers}
+    known = {layer: joined(kept[layer], logs[layer]) for layer in layers}
+    done = max((d.batch_id or 0 for d in _deeds(known["silver"], versions["silver"])), default=0)
+    ahead = (d for d in _deeds(known["quarantine"]) if (d.batch_id or 0) > done)
+    versions["quarantine"] = min(
+        [versions["quarantine"], *(one.version - 1 for one in ahead)]
+    )  # a rebuild that silver has yet to follow
     commits = {
-        layer: [one for one in joined(kept[layer], logs[layer]) if one.version <= versions[layer]]
-        for layer in layers
+        layer: [one for one in known[layer] if one.version <= versions[layer]] for layer in layers
     }
-    consumed = ranges(spark, commits["silver"])
-    size = span(commits["silver"])
+    frames = {layer: lake.table(layer, entity).read(spark, versions[layer]) for layer in layers}
+    rebuilt = next((c for c in reversed(commits["silver"]) if c.facts.get("verb") == REBUILD), None)
+    consumed, size = ranges(spark, commits["silver"], rebuilt), span(commits["silver"])
+    said = _decided(spark, entity, lake, done)
+    refused = held(frames["quarantine"], consumed, size).drop(*HELD)
+    refused = decisions.standing(refused, said)
+    read = held(frames["bronze"], consumed, size)
+    if rebuilt is not None:
+        read = _as_refused(read, refused.where(F.col("_status") == Decided.DISCARDED))
     return View(
         spark,
         lake,
         entity,
         frames["bronze"],
         frames["silver"],
-        held(frames["quarantine"], consumed, size).drop("_under", "_version"),
-        held(frames["bronze"], consumed, size),
+        refused,
+        read,
         consumed,
         commits,
         kept,
         logs,
+        rebuilt,
+        said,
     )
 
 
-def ranges(spark: SparkSession, commits: Sequence[Commit]) -> DataFrame:
-    """Return the offset ranges that *commits* hold: `_under` which rules, of which `_version`."""
+def _deeds(commits: Sequence[Commit], upto: int | None = None) -> list[Commit]:
+    return [c for c in commits if c.checkpoint == DESK and (upto is None or c.version <= upto)]
+
+
+def _decided(spark: SparkSession, entity: str, lake: Lake, done: int) -> DataFrame | None:
+    """Return the decisions; those of a replay that silver has yet to follow count for nothing."""
+    table = decisions.table(lake, entity)
+    if not table.exists(spark):
+        return None
+    pending = [
+        one.facts["request"]
+        for one in _deeds(logged(spark, table))
+        if one.facts.get("verb") == "replay" and (one.batch_id or 0) > done
+    ]
+    return table.read(spark).where(~F.col("request_id").isin(pending))
+
+
+def _as_refused(read: DataFrame, discarded: DataFrame) -> DataFrame:
+    """Return *read*, where those *discarded* are `_now` under the rules that refused them."""
+    kept = discarded.select(*POSITION, F.col("_rules").alias("_kept")).alias("d")
+    joined = read.alias("r").join(kept, decisions.same("r", "d"), "left")
+    now = F.coalesce("d._kept", "r._now").alias("_now")
+    return joined.select(*(F.col(f"r.{quoted(c)}") for c in read.columns if c != "_now"), now)
+
+
+def ranges(
+    spark: SparkSession, commits: Sequence[Commit], rebuilt: Commit | None = None
+) -> DataFrame:
+    """Return the offset ranges that *commits* hold: `_under` which rules, of which `_version`.
+
+    `_now` are the rules of the commit that *rebuilt* the table, if it came later.
+    """
     rows = [
         {
             "topic": one.topic,
@@ -106,6 +159,9 @@ def ranges(spark: SparkSession, commits: Sequence[Commit]) -> DataFrame:
             "first": one.min,
             "last": one.max,
             "_under": commit.facts.get("rules"),
+            "_now": (rebuilt if rebuilt and rebuilt.version > commit.version else commit).facts.get(
+                "rules"
+            ),
             "_version": commit.version,
         }
         for commit in commits
@@ -115,7 +171,7 @@ def ranges(spark: SparkSession, commits: Sequence[Commit]) -> DataFrame:
 
 
 def held(rows: DataFrame, by: DataFrame, size: int, prefix: str = "") -> DataFrame:
-    """Return those of *rows* that lie in a range of *by*, with its `_under` and `_version`.
+    """Return those of *rows* that lie in a range of *by*, with its HELD columns.
 
     A row in two ranges is there twice. Ranges are cut at multiples of *size*, so that a row is
     compared with the few ranges near it and not with all of them. *prefix* is that of the columns
@@ -134,7 +190,7 @@ def held(rows: DataFrame, by: DataFrame, size: int, prefix: str = "") -> DataFra
     )
     met = placed.join(F.broadcast(pieces), same)
     kept = (F.col(f"o.{quoted(name)}") for name in rows.columns)
-    return met.select(*kept, "r._under", "r._version")
+    return met.select(*kept, *(f"r.{name}" for name in HELD))
 
 
 def span(commits: Sequence[Commit]) -> int:

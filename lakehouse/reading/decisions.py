@@ -1,6 +1,8 @@
 """What was decided about refused messages: a table beside quarantine, to which is only added.
 
-Of a position without a decision the status is open. Otherwise it is what its last decision says.
+A decision is about a refusal: one that is older than the row of quarantine, which a rebuild wrote
+anew, no longer stands, unless it discards the message. Of a message without a decision that stands
+the status is open. Otherwise it is what the last one says.
 """
 
 from __future__ import annotations
@@ -108,8 +110,13 @@ def decisions(table: DeltaTable | None, where: str = "TRUE") -> dict[Position, l
     return {at: list(one.values()) for at, one in found.items()}
 
 
+def standing(said: Sequence[Decision], refused_at: datetime) -> list[Decision]:
+    """Return those of the decisions *said* that stand about a message refused at that time."""
+    return [one for one in said if one.at >= refused_at or one.decision == Decided.DISCARDED]
+
+
 def status(said: Sequence[Decision]) -> str:
-    """Return the status that decisions, the oldest first, give a message."""
+    """Return the status that standing decisions, the oldest first, give a message."""
     return said[-1].decision if said else OPEN
 
 

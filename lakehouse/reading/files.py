@@ -56,6 +56,14 @@ def absent(root: str, files: Iterable[str]) -> list[str]:
     return [one.path for one in looked if one.type == fs.FileType.NotFound]
 
 
+def size(root: str, files: Iterable[str]) -> int:
+    """Return how many bytes the *files* below *root* have together; those that are there."""
+    if is_local(root):
+        there = (Path(root, one) for one in files)
+        return sum(one.stat().st_size for one in there if one.exists())
+    return sum(one.size or 0 for one in system(root).get_file_info(list(files)))
+
+
 def system(root: str) -> FileSystem:
     """Return the file system whose root is *root*, for what reads Parquet."""
     from pyarrow import fs

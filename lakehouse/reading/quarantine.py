@@ -1,12 +1,13 @@
 """The quarantine of an entity: refused messages, why, and what was decided since. No JVM.
 
-The status of a message is that of its last decision, and open without one: see
+The status of a message is that of the last decision that stands, and open without one: see
 `lakehouse.reading.decisions`. What is released stays in the table, which is append-only.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.reading.decisions import (
@@ -14,17 +15,18 @@ from lakehouse.reading.decisions import (
     OPEN,
     SETTLED,
     STATUSES,
+    Decided,
     Decision,
     beside,
     decisions,
+    standing,
 )
 from lakehouse.reading.positions import Position, among
 from lakehouse.reading.rows import ask, opened, streamed
 from lakehouse.reading.sql import literal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from datetime import datetime
+    from collections.abc import Iterator, Mapping, Sequence
 
     import pyarrow as pa
     from deltalake import DeltaTable
@@ -32,11 +34,18 @@ if TYPE_CHECKING:
     from lakehouse.reading.rows import Located
 
 PLACE = 'topic, topic_id, "partition", "offset"'
+SAME = " AND ".join(
+    f'(x."{name}" IS NOT DISTINCT FROM q."{name}")'
+    if name == "topic_id"
+    else f'x."{name}" = q."{name}"'
+    for name in ("topic", "topic_id", "partition", "offset")
+)
+STANDS = f'(x."at" >= q._quarantined_at OR x.decision = {literal(Decided.DISCARDED)})'
 DECIDED = f"""
     SELECT {PLACE}, last_value(decision ORDER BY "at", request_id) AS status,
            count(DISTINCT CASE WHEN decision IN ({", ".join(map(literal, ATTEMPTS))})
                           THEN request_id END) AS attempts
-    FROM d GROUP BY {PLACE}
+    FROM (SELECT x.* FROM d AS x JOIN q ON {SAME} AND {STANDS}) GROUP BY {PLACE}
 """  # noqa: S608 - names of ours
 # Before the first decision there is no table of them.
 UNDECIDED = f"SELECT {PLACE}, '' AS status, 0 AS attempts FROM q WHERE FALSE"  # noqa: S608 - as above
@@ -58,6 +67,28 @@ class Wanted:
     until: datetime | None = None
     partition: int | None = None
     offsets: tuple[int, int] | None = None
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What is wanted, as a request has it in JSON: only what is given."""
+        times = {name: at and at.isoformat() for name, at in self._times.items()}
+        return {
+            name: value
+            for name, value in {**asdict(self), **times}.items()
+            if value not in (None, ())
+        }
+
+    @classmethod
+    def of(cls, facts: Mapping[str, Any]) -> Wanted:
+        """Return what the *facts* of a request say is wanted."""
+        texts = {name: facts[name] for name in ("since", "until") if name in facts}
+        times = {name: datetime.fromisoformat(text) for name, text in texts.items()}
+        lists = {name: tuple(v) for name, v in facts.items() if isinstance(v, list | tuple)}
+        return cls(**{**facts, **lists, **times})
+
+    @property
+    def _times(self) -> dict[str, datetime | None]:
+        return {"since": self.since, "until": self.until}
 
 
 @dataclass(frozen=True)
@@ -81,6 +112,11 @@ class Refused:
     def position(self) -> Position:
         """Where the message lies in Kafka."""
         return Position.of(self.row)
+
+    @property
+    def standing(self) -> list[Decision]:
+        """The decisions that stand: those on this refusal, and not on one that a rebuild undid."""
+        return standing(self.decisions, self.row["_quarantined_at"])
 
 
 @dataclass(frozen=True)
@@ -215,26 +251,20 @@ def _tables(at: Desk) -> dict[str, DeltaTable]:
 def _hits(at: Desk, wanted: Wanted) -> str:
     """Return the SQL that names the *wanted* rows, with status and attempts, `hits`."""
     decided = UNDECIDED if at.decided is None else DECIDED
-    same = " AND ".join(
-        f'(x."{name}" IS NOT DISTINCT FROM q."{name}")'
-        if name == "topic_id"
-        else f'x."{name}" = q."{name}"'
-        for name in ("topic", "topic_id", "partition", "offset")
-    )
     told = [
         f"(SELECT DISTINCT {PLACE} FROM (SELECT {PLACE}, unnest(reasons) AS r FROM q) "  # noqa: S608
         f"WHERE r['{name}'] IN ({', '.join(map(literal, values))}))"
         for name, values in (("code", wanted.reasons), ("rule", wanted.rules))
         if values
     ]
-    joined = " ".join(f"LEFT SEMI JOIN {one} AS x ON {same}" for one in told)
+    joined = " ".join(f"LEFT SEMI JOIN {one} AS x ON {SAME}" for one in told)
     where = " AND ".join(_conditions(wanted)) or "TRUE"
     status = ", ".join(map(literal, wanted.statuses))
     kept = f"WHERE status IN ({status})" if status else ""
     return (
         f"WITH decided AS ({decided}), picked AS (SELECT q.* FROM q {joined} WHERE {where}), "  # noqa: S608
         f"every AS (SELECT q.*, coalesce(x.status, '{OPEN}') AS status, "
-        f"coalesce(x.attempts, 0) AS attempts FROM picked AS q LEFT JOIN decided AS x ON {same}), "
+        f"coalesce(x.attempts, 0) AS attempts FROM picked AS q LEFT JOIN decided AS x ON {SAME}), "
         f"hits AS (SELECT * FROM every {kept})"
     )
 

@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 from lakehouse.reading import keys
 from lakehouse.reading.batches import Batch, Batches, batches
-from lakehouse.reading.decisions import Decided, Decision, beside, decisions, status
+from lakehouse.reading.decisions import (
+    Decided,
+    Decision,
+    beside,
+    decisions,
+    standing,
+    status,
+)
 from lakehouse.reading.messages import message_facts
 from lakehouse.reading.positions import Position, among
 from lakehouse.reading.rows import ask, demanded, opened
@@ -174,7 +181,8 @@ def traces(seen: Seen, rows: Sequence[Mapping[str, Any]]) -> list[Trace]:
     for row in rows:
         at = Position.of(row)
         own, mine, decided = refused.get(at), current.get(at), tuple(said.get(at, ()))
-        taken, told = taken_in.get(at), status(decided)
+        taken = taken_in.get(at)
+        told = status(standing(decided, own["_quarantined_at"])) if own else None
         held = own is not None and told != Decided.RELEASED
         read = passed.get(at, True)
         key = None

@@ -67,7 +67,7 @@ def batch(
     def take(entity: Entity, number: int, low: int = 0) -> None:
         values = [{"id": str(number), "n": 1}, {"id": "low", "n": low}]
         messages = landed(spark, values, entity.topic, 2 * number)
-        refine(messages, Batch(entity, run.lake, "own", number, "r", datetime.now(UTC), limit))
+        refine(messages, Batch(entity, run.lake, "own", number, datetime.now(UTC), "r", limit))
 
     return take
 

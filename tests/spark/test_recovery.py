@@ -65,7 +65,7 @@ def batch(
 ) -> Batch:
     run = Run(config)
     limit = breaker(spark, run.lake.table("silver", entity.name), config.breaker, config.state_dir)
-    return Batch(entity, run.lake, checkpoint, number, "again", datetime.now(UTC), limit)
+    return Batch(entity, run.lake, checkpoint, number, datetime.now(UTC), "again", limit)
 
 
 def test_the_same_batch_again_changes_no_row(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import re
 from pathlib import Path
 from string import Formatter
+from typing import Any
 
 import pytest
 
@@ -48,6 +50,17 @@ def test_the_drawing_has_no_class_that_is_not() -> None:
     drawn = set(re.findall(r"\b(\w+Error)\b", str(errors.__doc__)))
 
     assert drawn == {kind.__name__ for kind in TREE}
+
+
+@pytest.mark.parametrize(("kind", "code"), CODES)
+def test_an_error_is_the_same_in_the_process_that_asked(
+    kind: type[LakehouseError], code: str
+) -> None:
+    values: dict[str, Any] = dict.fromkeys(parameters(kind, code), Path("conf"))
+    error = kind(code, **values)
+    told = errors.from_facts(json.loads(json.dumps(errors.to_facts(error))))
+    assert type(told) is kind
+    assert (told.code, told.message, str(told)) == (code, error.message, str(error))
 
 
 def test_each_class_has_an_exit_code_of_its_own() -> None:

@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 from lakehouse.cli import filters, lakehouse
 from lakehouse.errors import LakehouseError
 from lakehouse.reading import decisions
+from lakehouse.reading.quarantine import Wanted
 from quarantine.advice import ADVICE
 from quarantine.reasons import Reason
 from tests.conftest import CONF
@@ -224,6 +225,50 @@ def test_a_decision_is_on_the_message_of_its_topic_id(lake: Planted) -> None:
     }
     discarded = facts("ls", "--status", "discarded")["messages"]
     assert {one["topic_id"] for one in discarded} == {OLDER_TOPIC, None}
+
+
+def test_a_decision_on_a_refusal_that_a_rebuild_wrote_anew_stands_no_longer(lake: Planted) -> None:
+    before = {"at": BEGAN - timedelta(hours=1)}
+    for offset, decision in ((0, "released"), (2, "refused again"), (5, "discarded")):
+        lake.decide(Message(None, offset), decision, "r1", **before)
+
+    found = {one["offset"]: one for one in facts("ls")["messages"]}
+
+    statuses = {
+        offset: (found[offset]["status"], found[offset]["attempts"]) for offset in (0, 2, 5)
+    }
+    assert statuses == {0: ("open", 0), 2: ("open", 0), 5: ("discarded", 0)}
+    assert {offset: len(found[offset]["decisions"]) for offset in (0, 2, 5)} == {0: 1, 2: 1, 5: 1}
+    assert [one["offset"] for one in facts("ls", "--status", "discarded")["messages"]] == [5]
+    exported = map(json.loads, invoke("export").stdout.splitlines())
+    assert {one["offset"]: one["status"] for one in exported} == {
+        offset: one["status"] for offset, one in found.items()
+    }
+
+
+def test_what_is_wanted_is_the_same_in_the_request_that_asks_for_it() -> None:
+    wanted = Wanted(
+        reasons=("not_json",),
+        statuses=("open", "refused again"),
+        since=BEGAN,
+        partition=0,
+        offsets=(0, 7),
+    )
+    assert Wanted.of(json.loads(json.dumps(wanted.facts))) == wanted
+    assert Wanted().facts == {}
+    assert Wanted.of({}) == Wanted()
+
+
+def test_nothing_is_discarded_that_was_not_named() -> None:
+    result = invoke("discard", "--why", "because")
+    assert result.exit_code == 2
+    assert "--all" in result.output
+
+
+def test_a_position_of_no_entity_is_refused_before_spark_starts() -> None:
+    result = invoke("replay", "another-topic:0:1")
+    assert isinstance(result.exception, LakehouseError)
+    assert result.exception.code == "UNKNOWN_TOPIC"
 
 
 def test_the_statuses_of_the_command_line_are_those_that_can_be() -> None:
