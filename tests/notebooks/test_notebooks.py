@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 FOLDER = ROOT / "notebooks"
 ENTITIES = ("matches", "players")
-SHIPPED = ("tour", "quality", "time_travel", "quarantine", "performance")
+SHIPPED = ("tour", "quality", "time_travel", "quarantine", "performance", "spark")
 
 
 def known() -> list[Path]:
@@ -154,7 +154,8 @@ def test_no_cell_warns(executed: Run) -> None:
 
 
 def test_no_spark_and_no_suite_is_loaded(executed: Run) -> None:
-    assert executed.heavy == []
+    own = ["pyspark"] if "lake.spark()" in str(executed.notebook.cells) else []
+    assert executed.heavy == own
 
 
 def test_its_plots_are_images_with_something_on_them(executed: Run) -> None:
@@ -377,6 +378,27 @@ def test_quarantine_draws_each_refused_message_once_over_time(
             if n
         } == counts
         assert sum(counts.values()) == len(rows)
+
+
+def test_quarantine_draws_what_was_decided(run: Callable[[str], Run], lake: Lake) -> None:
+    (drawn,) = run("quarantine.ipynb").pictures["statuses"][0].axes
+    for entity in ENTITIES:
+        said = lake.quarantine(entity).by_status().arrow().to_pylist()
+        statuses = {one["status"]: one["messages"] for one in said}
+        assert {s: drawn.bars(s)[entity] for s in drawn.series if drawn.bars(s)[entity]} == statuses
+
+
+def test_spark_draws_the_rows_that_delta_rs_reads_of_each_version(
+    run: Callable[[str], Run], lake: Lake
+) -> None:
+    (drawn,) = run("spark.ipynb").pictures["rows"][0].axes
+    silver = lake.silver("matches")
+    history = silver.history(None).arrow().to_pylist()
+    versions = sorted(one["version"] for one in history if one["readable"])
+    rows = [len(silver.at(version=one).arrow("_offset")) for one in versions]
+    assert [round(place) for place, _ in drawn.series["rows"]] == versions
+    assert drawn.lengths("rows") == rows
+    assert max(rows) > 0
 
 
 def taken(lake: Lake, entity: str) -> list[tuple[datetime, datetime, datetime]]:
