@@ -7,7 +7,7 @@ ARGS ?=
 TESTS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fmt lint types imports unit spark e2e notebooks soak bench bench-full docs lock clean
+.PHONY: help setup demo test check fmt lint types imports unit spark e2e others notebooks soak bench bench-full docs lock clean
 
 ##@ Start here
 help: ## Show this list
@@ -19,8 +19,9 @@ setup: .venv/.ready ## Make .venv with pinned packages, and fetch the locked jar
 demo: .venv/.ready ## Run the whole pipeline on a broker of its own and prove the sums
 	$(BIN)/lakehouse demo $(ARGS)
 
+# Two runs beside each other, since neither keeps two cores busy; each says what it did at its end.
 test: check ## Run every check and every test
-	$(BIN)/python -m pytest $(TESTS)
+	+$(MAKE) --no-print-directory --jobs 2 --output-sync=target spark others
 
 ##@ Checks
 check: lint types imports ## Lint, types and layers
@@ -48,6 +49,9 @@ spark: .venv/.ready ## One local Spark session
 
 e2e: .venv/.ready ## Real Kafka, real processes
 	$(BIN)/python -m pytest tests/e2e $(TESTS)
+
+others: .venv/.ready ## All that is not in tests/spark
+	$(BIN)/python -m pytest tests/unit tests/notebooks tests/e2e $(TESTS)
 
 notebooks: .venv/.ready ## Execute the notebooks
 	$(BIN)/python -m pytest tests/notebooks $(TESTS)
