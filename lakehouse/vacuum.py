@@ -34,6 +34,9 @@ def vacuum(spark: SparkSession, table: Table, lake: Lake, run_id: str) -> dict[s
     if found.files:
         own = spark.newSession()  # its settings are no other's
         own.conf.set("spark.databricks.delta.vacuum.logging.enabled", "true")
+        # Spark's default lists a folder in 10,000 tasks, most of them empty.
+        tasks = 4 * own.sparkContext.defaultParallelism
+        own.conf.set("spark.sql.sources.parallelPartitionDiscovery.parallelism", str(tasks))
         own.conf.set(USER_METADATA, upkeep_metadata(table.name, run_id, "vacuum"))
         own.sql(f"VACUUM delta.{quoted(table.path)}")
     return found.facts

@@ -112,13 +112,12 @@ def _trail(catalog: Catalog, table: Table, before: int, limit: int) -> list[Comm
 
 def _retention(properties: Mapping[str, str | None]) -> timedelta | None:
     """Return how long a version can be read at least, from its commit on."""
-    kept = [interval(properties.get(name) or usual) for name, usual in RETENTION.items()]
+    kept = [_interval(properties.get(name) or usual) for name, usual in RETENTION.items()]
     known = [one for one in kept if one is not None]
     return min(known) if len(known) == len(kept) else None
 
 
-def interval(text: str) -> timedelta | None:
-    """Return the time that a table's property means; None where it is not one of ours."""
+def _interval(text: str) -> timedelta | None:
     found = re.fullmatch(r"(?:interval )?(\d+) (week|day|hour|minute|second|millisecond)s?", text)
     return found and timedelta(**{f"{found[2]}s": int(found[1])})
 

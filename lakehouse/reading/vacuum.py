@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from deltalake.exceptions import DeltaError
 
-from lakehouse.layout import RETENTIONS
 from lakehouse.reading import files, versions
-from lakehouse.reading.history import interval
 
 if TYPE_CHECKING:
     from lakehouse.reading.tables import Table
@@ -53,25 +51,29 @@ def plan(table: Table, location: str) -> Plan:
     log = versions.log(table)
     newest = versions.opened(log, log.newest)
     try:
-        gone = newest.vacuum(dry_run=True, full=True)
+        unused = {unquote(one) for one in newest.vacuum(dry_run=True, full=True)}
     except DeltaError as error:
         raise versions.unreadable(table, log.newest, error) from error
-    keeps = interval(newest.metadata().configuration.get(RETENTIONS[1]) or "") or timedelta(days=7)
+    # Hidden ones are Hadoop's check sums, which go with their files. And of files that an earlier
+    # vacuum took, the log tells for as long as it reaches back.
+    seen = {one for one in unused if not one.rpartition("/")[2].startswith(".")}
+    gone = seen.difference(files.absent(table.path, seen))
     oldest = versions.vacuumed(log, log.newest, log.oldest) or log.oldest
-    remaining = max(oldest, _last_removal(log, datetime.now(UTC) - keeps))
+    remaining = max(oldest, _last_removal(log, gone))
     needed = _needed(table, location, remaining) if gone else None
     size = files.size(table.path, gone)
     return Plan(table.name, len(gone), size, oldest, remaining, log.newest, needed)
 
 
-def _last_removal(log: Log, before: datetime) -> int:
-    """Return the last version that removed files and was committed *before*; else the oldest.
+def _last_removal(log: Log, gone: set[str]) -> int:
+    """Return the last version that removed one of the files that can be *gone*; else the oldest.
 
-    Versions before it held files that a vacuum takes.
+    Versions before it held such a file.
     """
     for version in range(log.newest, log.oldest, -1):
-        text = log.text(version)
-        if '"remove"' in text and log.commit(version).committed_at <= before:
+        lines = [line for line in log.text(version).split("\n") if '"remove"' in line]
+        actions = [json.loads(line) for line in lines]
+        if gone & {unquote(one["remove"]["path"]) for one in actions if "remove" in one}:
             return version
     return log.oldest
 

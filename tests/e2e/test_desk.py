@@ -68,7 +68,7 @@ def test_a_mended_rule_releases_messages_while_the_stream_runs_and_holds_for_the
     # What does not fit the table is refused, and the stream goes on with the rules it has.
     ddl = lakehouse.conf / "entities" / "matches" / "schema.ddl"
     sound = ddl.read_text()
-    ddl.write_text(sound.replace("team_1_kills INT", "team_1_kills STRING"))
+    ddl.write_text(sound.replace("team_1_kills INT", "team_1_kills BIGINT"))
     refused = lakehouse.call("quarantine", "replay", "--entity", "matches")
     assert refused.returncode == 4
     assert "[SCHEMA_CONFLICT]" in refused.stderr

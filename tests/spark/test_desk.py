@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lakehouse import entities, owner, storage, tables
+from lakehouse import entities, owner, tables
 from lakehouse.entities import from_contents
 from lakehouse.errors import TableError
 from lakehouse.proof.verify import verify
@@ -312,7 +312,7 @@ def test_what_was_released_and_is_refused_by_a_rebuild_is_open_again(
     assert fates(spark, matches, lake) == {"current": 3, "superseded": 3, "quarantined": 2}
 
 
-@pytest.mark.parametrize("step", [1, 2, 3, 4])
+@pytest.mark.parametrize("step", [2, 3])
 def test_a_rebuild_that_is_killed_is_finished_by_the_next_start(
     spark: SparkSession,
     config: Config,
@@ -322,20 +322,15 @@ def test_a_rebuild_that_is_killed_is_finished_by_the_next_start(
     monkeypatch: pytest.MonkeyPatch,
     step: int,
 ) -> None:
-    """The first three steps are changes of properties, around the overwrites; the last is after."""
+    """Each step is a change of a property: right after quarantine's overwrite, before silver's."""
     with monkeypatch.context() as patched:
-        if step < 4:
-            killed_at(patched, tables, "alter", step)
-        else:
-            killed_at(patched, storage, "delete", 2)
+        killed_at(patched, tables, "alter", step)
         with pytest.raises(Killed):
             serve(spark, config, mended(matches), "rebuild")
     if step == 3:  # quarantine is derived anew and silver is not: to the proof all is as it was
         assert fates(spark, matches, lake) == {"current": 2, "superseded": 1, "quarantined": 5}
         run_once(spark, config, [mended(matches)], "silver")
         assert fates(spark, matches, lake) == {"current": 3, "superseded": 3, "quarantined": 2}
-    if step == 1:  # nothing had been written yet
-        assert content(spark, lake, "silver") != replayed["silver"]
     serve(spark, config, mended(matches), "rebuild")
     assert content(spark, lake, "silver") == replayed["silver"]
     assert lake.table("quarantine", "matches").read(spark).count() == 2

@@ -32,8 +32,7 @@ BATCHES: list[list[Any]] = [[{"match_id": "a"}, "junk"], [{"match_id": "a"}], [{
 def short(config: Config) -> Config:
     """Settings by which versions stay readable for a second."""
     lake = config.lake.model_copy(update={"time_travel": "1 second"})
-    upkeep = config.upkeep.model_copy(update={"vacuum_hours": 1e-6})
-    return config.model_copy(update={"lake": lake, "upkeep": upkeep})
+    return config.model_copy(update={"lake": lake})
 
 
 def test_a_vacuum_takes_what_it_said_and_leaves_the_proof_whole(
@@ -46,7 +45,7 @@ def test_a_vacuum_takes_what_it_said_and_leaves_the_proof_whole(
         run_once(spark, short, [matches], "silver")
     written = [silver, lake.table("quarantine", matches.name)]
     kept = Upkeep(spark, Run(short), matches, written)
-    found = until_due(silver, lake.root)
+    found = until_due(silver, lake.root, 3)
     assert (found.files, found.remaining, found.newest) == (2, 3, 3)
 
     done = kept.asked(owner.request("vacuum", tables=[silver.name]))
@@ -58,25 +57,27 @@ def test_a_vacuum_takes_what_it_said_and_leaves_the_proof_whole(
     assert proven(spark, matches, lake).bronze == 4
 
     # Files of bronze go once a compaction has put them together, and silver has read them.
+    plant(spark, lake, matches, [{"match_id": "b"}], 9)
     of_bronze = Upkeep(spark, Run(short), matches, [bronze])
     done = of_bronze.asked(owner.request("optimize", tables=[bronze.name]))
-    assert done["tables"][bronze.name]["files"] == 3
-    assert "silver.matches has read" in str(until_due(bronze, lake.root).needed)
+    assert done["tables"][bronze.name]["files"] == 4
+    assert "silver.matches has read" in str(until_due(bronze, lake.root, 5).needed)
     with pytest.raises(TableError) as refused:
         of_bronze.asked(owner.request("vacuum", tables=[bronze.name]))
     assert refused.value.code == "VACUUM_REFUSED"
-    plant(spark, lake, matches, [{"match_id": "b"}], 9)
     run_once(spark, short, [matches], "silver")
     # On its schedule, in the stream's turn.
-    of_bronze.after(0, Turn())
+    often = short.upkeep.model_copy(update={"vacuum_hours": 1e-6})
+    scheduled = Run(short.model_copy(update={"upkeep": often}))
+    Upkeep(spark, scheduled, matches, [bronze], vacuumed_at=0.0).after(0, Turn())
     assert plan(Named(bronze.name, bronze.path), lake.root).files == 0
     assert proven(spark, matches, lake).bronze == 5
 
 
-def until_due(table: Table, root: str) -> Any:
-    """Return what a vacuum of *table* would do, once its second has passed."""
+def until_due(table: Table, root: str, remaining: int) -> Any:
+    """Return what a vacuum of *table* would do, once only versions from that one on would stay."""
     deadline = time.monotonic() + 20
-    while not (found := plan(Named(table.name, table.path), root)).files:
-        assert time.monotonic() < deadline
+    while (found := plan(Named(table.name, table.path), root)).remaining < remaining:
+        assert time.monotonic() < deadline, found
         time.sleep(0.1)  # only time has to pass
     return found
