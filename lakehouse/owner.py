@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 VERSION = 1
 # How long a start waits for others that merely look; far beyond what a look takes.
 PATIENCE_SECONDS = 5.0
+# Of an answer, what is about the request and not what was done.
+ENVELOPE = ("id", "at", "ok")
 
 
 @dataclass(frozen=True)

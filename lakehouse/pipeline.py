@@ -85,7 +85,7 @@ def stream_of(spark: SparkSession, run: Run, entity: Entity, layer: str) -> Stre
     upkeep = Upkeep(spark, run, entity, [table, *beside])
     start = partial(starts[layer], spark, entity, run)
     stream = streams.Stream(table, entity.topic, start, upkeep=upkeep)
-    stream.verbs = verbs(spark, stream, run)
+    stream.verbs = verbs(spark, stream, upkeep, run)
     return stream
 
 
@@ -99,7 +99,8 @@ def ask(config: Config, name: str, verb: str, *, seconds: float, **args: Any) ->
         LakehouseError: what the verb fails with.
     """
     if owner.holder(config.state_dir, name) is not None:
-        return owner.asked(config.state_dir, name, verb, seconds=seconds, **args)
+        answer = owner.asked(config.state_dir, name, verb, seconds=seconds, **args)
+        return {key: value for key, value in answer.items() if key not in owner.ENVELOPE}
     layer, _, entity = name.partition(".")
     chosen, run = entities.load(config.folder / "entities" / entity), Run(config)
     with ExitStack() as stack:
@@ -112,21 +113,20 @@ def ask(config: Config, name: str, verb: str, *, seconds: float, **args: Any) ->
 
 
 def verbs(
-    spark: SparkSession, stream: Stream, run: Run
+    spark: SparkSession, stream: Stream, upkeep: Upkeep, run: Run
 ) -> Mapping[str, Callable[[Request], dict[str, Any]]]:
     """Return what the owner of *stream* can be asked to do to its tables, by name."""
-    upkeep = {name: partial(kept_up, stream) for name in ("optimize", "vacuum")}
+    kept = {name: partial(kept_up, stream, upkeep) for name in ("optimize", "vacuum")}
     if stream.name.startswith("bronze."):
-        return upkeep
-    desk = {name: partial(at_the_desk, spark, stream, run) for name in silver.desk.VERBS}
-    return {**upkeep, **desk, "resume": partial(resumed, stream, run)}
+        return kept
+    desk = {name: partial(at_the_desk, spark, stream, upkeep, run) for name in silver.desk.VERBS}
+    return {**kept, **desk, "resume": partial(resumed, stream, run)}
 
 
-def kept_up(stream: Stream, request: Request) -> dict[str, Any]:
+def kept_up(stream: Stream, upkeep: Upkeep, request: Request) -> dict[str, Any]:
     """Do the upkeep that *request* asks for, in the turn of *stream*: while no batch is at work."""
-    assert stream.upkeep is not None  # noqa: S101 - `build` gives every stream its own
     with stream.turn.lock:
-        return stream.upkeep.asked(request)
+        return upkeep.asked(request)
 
 
 def resumed(stream: Stream, run: Run, request: Request) -> dict[str, Any]:
@@ -136,19 +136,23 @@ def resumed(stream: Stream, run: Run, request: Request) -> dict[str, Any]:
     return answer
 
 
-def at_the_desk(spark: SparkSession, stream: Stream, run: Run, request: Request) -> dict[str, Any]:
+def at_the_desk(
+    spark: SparkSession, stream: Stream, upkeep: Upkeep, run: Run, request: Request
+) -> dict[str, Any]:
     """Do what *request* asks of silver and quarantine, while *stream* pauses.
 
-    The rules are read anew, and the stream goes on under them: what a request judged by, the next
-    batch is judged by. A request that fails leaves the stream with the rules that it had.
+    Where it judges, the rules are read anew, and the stream goes on under them: what a request
+    judged by, the next batch is judged by. A request that fails leaves the stream with the rules
+    that it had.
     """
-    entity = entities.load(run.config.folder / "entities" / request.args["entity"])
+    before = entity = upkeep.entity
+    if request.verb in silver.desk.JUDGING:
+        entity = entities.load(run.config.folder / "entities" / before.name)
     streams.pause(spark, stream, run)
     answer = silver.desk.serve(spark, entity, request, run)
-    assert stream.upkeep is not None  # noqa: S101 - as above
-    before = stream.upkeep.entity.fingerprint
-    if entity.fingerprint != before:
+    if entity.fingerprint != before.fingerprint:
         stream.start = partial(silver.stream.start, spark, entity, run)
-        stream.upkeep.entity = entity
-        log.get(stream.name).info("Rules reloaded", before=before, now=entity.fingerprint)
-    return {**answer, "reloaded": entity.fingerprint != before}
+        upkeep.entity = entity
+        told = {"before": before.fingerprint, "now": entity.fingerprint}
+        log.get(stream.name).info("Rules reloaded", **told)
+    return {**answer, "reloaded": entity.fingerprint != before.fingerprint}

@@ -236,7 +236,8 @@ def fit(spark: SparkSession, table: Table, columns: StructType, lake: Lake, **fo
             )
             raise TableError("SCHEMA_CONFLICT", table=table.name, difference=difference)
     follows |= layout.retention(lake.time_travel)
-    alter(spark, table, follows)
+    if any(properties.get(key) != value for key, value in follows.items()):
+        alter(spark, table, follows)
     added = [field for field in columns if field.name not in there]
     if added:
         ddl = ", ".join(f"{quoted(field.name)} {field.dataType.simpleString()}" for field in added)
@@ -244,11 +245,9 @@ def fit(spark: SparkSession, table: Table, columns: StructType, lake: Lake, **fo
 
 
 def alter(spark: SparkSession, table: Table, properties: Mapping[str, str]) -> None:
-    """Have *table* say *properties*, in one commit, and in none where it says them already."""
-    there = table.properties(spark)
-    if any(there.get(key) != value for key, value in properties.items()):
-        said = ", ".join(f"{_text(key)} = {_text(value)}" for key, value in properties.items())
-        spark.sql(f"ALTER TABLE delta.{quoted(table.path)} SET TBLPROPERTIES ({said})")
+    """Have *table* say *properties*, in one commit."""
+    said = ", ".join(f"{_text(key)} = {_text(value)}" for key, value in properties.items())
+    spark.sql(f"ALTER TABLE delta.{quoted(table.path)} SET TBLPROPERTIES ({said})")
 
 
 def keep_identity(spark: SparkSession, table: Table, entity: Entity) -> None:

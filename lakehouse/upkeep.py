@@ -77,7 +77,7 @@ class Upkeep:
         """Return the tables that the owner of this stream writes and that are there."""
         lake, names = self.run.lake, [table.name for table in self.written]
         beside = [lake.trail(name) for name in names]
-        if len(names) > 1:
+        if names[0].startswith("silver."):
             beside.append(lake.table("quarantine", table_of(self.entity.name)))
             beside.append(validation.validations(lake, names[0]))
         return [table for table in (*self.written, *beside) if table.exists(self.spark)]

@@ -20,6 +20,7 @@ from lakehouse.audit.deeds import begun
 from lakehouse.audit.records import recorded
 from lakehouse.reading.decisions import DECISIONS as SCHEMA
 from lakehouse.reading.decisions import OPEN, SETTLED, Decided, table_of
+from lakehouse.reading.positions import COLUMNS as PLACE
 from lakehouse.reading.quarantine import Wanted
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from lakehouse.tables import Lake, Table
 
 DECISIONS: StructType = StructType.fromJson(json.loads(SCHEMA.to_json()))
-PLACE = ("topic", "topic_id", "partition", "offset")
 
 
 def table(lake: Lake, entity: str) -> Table:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from lakehouse.tables import Lake
 
 VERBS = {"replay": replay, "discard": decisions.discard, "rebuild": rebuild}
+# Judge by the rules of today; what is discarded is not judged.
+JUDGING = ("replay", "rebuild")
 
 
 def serve(spark: SparkSession, entity: Entity, request: Request, run: Run) -> dict[str, Any]:
@@ -33,15 +35,15 @@ def serve(spark: SparkSession, entity: Entity, request: Request, run: Run) -> di
     Raises:
         LakehouseError: what the verb fails with.
     """
-    own = spark.newSession()
-    finish(own, entity.name, run.lake)
-    return VERBS[request.verb](own, entity, request, run)
+    finish(spark, entity.name, run.lake)
+    return VERBS[request.verb](spark.newSession(), entity, request, run)
 
 
 def finish(spark: SparkSession, entity: str, lake: Lake) -> None:
     """Have the last deed on *entity* be done to its end, if a kill came between two of its commits.
 
-    Silver's is always the last of them. Nothing happens where there is nothing to finish.
+    Silver's is always the last of them. Nothing happens where there is nothing to finish. In a
+    session of its own, as `serve` does it.
     """
     silver = deeds.number(spark, lake.table("silver", entity))
     for table, rest in (
@@ -51,5 +53,5 @@ def finish(spark: SparkSession, entity: str, lake: Lake) -> None:
         deed = deeds.last(spark, table) if deeds.number(spark, table) > silver else None
         # Of what released nothing, or only discarded, silver knows nothing.
         if deed is not None and (deed.verb == "rebuild" or deed.done.get("released")):
-            rest(spark, deed, lake)
+            rest(spark.newSession(), deed, lake)
             log.get(deed.stream).info("Finished what a kill cut short", verb=deed.verb, by=deed.by)

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F
 
+from lakehouse.reading.positions import COLUMNS as PLACE
 from lakehouse.schemas import comparable
 from lakehouse.tables import POSITION, SILVER_MARKS, quoted
-from quarantine.decisions import PLACE, same
+from quarantine.decisions import same
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

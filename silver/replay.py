@@ -17,6 +17,7 @@ from lakehouse.audit.deeds import begun
 from lakehouse.audit.records import recorded
 from lakehouse.layout import DESK
 from lakehouse.reading.decisions import Decided
+from lakehouse.reading.positions import COLUMNS as PLACE
 from lakehouse.reading.quarantine import Wanted
 from lakehouse.tables import BRONZE
 from quarantine import decisions
@@ -146,4 +147,4 @@ def _begun(spark: SparkSession, entity: Entity, request: Request, counts: Counts
 
 
 def _placed(triaged: DataFrame) -> DataFrame:
-    return triaged.select(*(F.col(f"_{name}").alias(name) for name in decisions.PLACE), "_reasons")
+    return triaged.select(*(F.col(f"_{name}").alias(name) for name in PLACE), "_reasons")

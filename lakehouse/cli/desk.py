@@ -93,7 +93,8 @@ def discard(
         raise click.UsageError("say which: a position, options that choose, or --all")
     config, chosen, wanted = _chosen(ctx, names, position, wanted)
     args = {"by": getpass.getuser(), "note": why, "wanted": wanted.facts}
-    found = _asked(config, chosen, "discard", timeout, args)
+    done = _asked(config, chosen, "discard", timeout, args)
+    found = {name: {"discarded": one["discarded"]} for name, one in done.items()}
     lines = [f"{name}: {one['discarded']} messages discarded" for name, one in found.items()]
     show({"entities": found}, "\n".join(lines), as_json=as_json)
 
@@ -128,8 +129,7 @@ def _asked(
     found = {}
     for one in chosen:
         name = f"silver.{one.name}"
-        said = pipeline.ask(config, name, verb, seconds=seconds, entity=one.name, **args)
-        found[one.name] = {k: v for k, v in said.items() if k not in {"id", "at", "ok"}}
+        found[one.name] = pipeline.ask(config, name, verb, seconds=seconds, entity=one.name, **args)
     return found
 
 

@@ -63,8 +63,5 @@ def by_owner(tables: Sequence[Table]) -> dict[str, list[str]]:
     """Return the names of *tables* by the stream whose owner writes them."""
     found: dict[str, list[str]] = {}
     for one in tables:
-        layer, _, rest = one.name.removeprefix("audit.").partition(".")
-        entity = rest.partition(".")[0].removesuffix("_decisions")
-        stream = f"{'bronze' if layer == 'bronze' else 'silver'}.{entity}"
-        found.setdefault(stream, []).append(one.name)
+        found.setdefault(one.stream, []).append(one.name)
     return found

@@ -63,7 +63,7 @@ def rebuild(
     (one,) = entities.load_all(ctx.obj["conf"], [entity])
     args = {"entity": entity, "by": getpass.getuser(), "note": note}
     found = _applied(config, one, timeout, args) if apply else _previewed(config, one, args)
-    facts = {"applied": apply, **{k: v for k, v in found.items() if k not in {"id", "at", "ok"}}}
+    facts = {"applied": apply, **found}
     show(facts, "\n".join(_lines(f"{layer}.{entity}", facts)), as_json=as_json)
 
 

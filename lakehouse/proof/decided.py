@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from lakehouse.audit.trail import logged
 from lakehouse.layout import DESK
-from lakehouse.proof.view import POSITION, REBUILD
+from lakehouse.proof.view import REBUILD
 from lakehouse.reading.decisions import Decided
+from lakehouse.reading.positions import COLUMNS
 from quarantine import decisions
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def differences(seen: View) -> Iterator[str]:
                 yield from _counts(_of(layer, seen, one), facts, made)
     landed = seen.bronze.alias("b")
     astray = seen.decided.alias("d").join(landed, decisions.same("d", "b"), "left_anti")
-    for row in astray.select(*POSITION).distinct().orderBy(*POSITION).limit(EXAMPLES).collect():
+    for row in astray.select(*COLUMNS).distinct().orderBy(*COLUMNS).limit(EXAMPLES).collect():
         place = f"{row['topic']}:{row['partition']}:{row['offset']}"
         yield f"quarantine.{seen.entity}: a decision on {place}, which is not in bronze"
 

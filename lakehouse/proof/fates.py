@@ -25,8 +25,9 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 
 from lakehouse.proof.judged import judge
-from lakehouse.proof.view import POSITION, view
+from lakehouse.proof.view import view
 from lakehouse.reading.decisions import Decided
+from lakehouse.reading.positions import COLUMNS
 from lakehouse.tables import quoted
 from quarantine import decisions
 from silver.newest import recency
@@ -100,7 +101,7 @@ def proof(seen: View, judged: Sequence[Judged]) -> Proof:
             F.count("*").alias("n"), F.count_if("without_sequence").alias("bare")
         )
         counted = {row["fate"]: row for row in grouped.collect()}
-        faulty = found.where(F.col("fate").isin(*FAULTS)).orderBy(*POSITION).limit(EXAMPLES)
+        faulty = found.where(F.col("fate").isin(*FAULTS)).orderBy(*COLUMNS).limit(EXAMPLES)
         faults = tuple(
             f"{row['topic']}:{row['partition']}:{row['offset']} {SAYS[row['fate']]}"
             for row in faulty.collect()
@@ -119,27 +120,27 @@ def fates(seen: View, judged: Sequence[Judged]) -> DataFrame:
     had no sequence).
     """
     places = {
-        "bronze": seen.bronze.select(*POSITION),
-        "read": seen.read.select(*POSITION),
-        "silver": seen.silver.select(*(F.col(f"_{name}").alias(name) for name in POSITION)),
-        "quarantine": decisions.unsettled(seen.refused).select(*POSITION),
-        "discarded": seen.refused.where(F.col("_status") == Decided.DISCARDED).select(*POSITION),
+        "bronze": seen.bronze.select(*COLUMNS),
+        "read": seen.read.select(*COLUMNS),
+        "silver": seen.silver.select(*(F.col(f"_{name}").alias(name) for name in COLUMNS)),
+        "quarantine": decisions.unsettled(seen.refused).select(*COLUMNS),
+        "discarded": seen.refused.where(F.col("_status") == Decided.DISCARDED).select(*COLUMNS),
         "superseded": _superseded(seen, judged),
     }
     marked = [
         frame.select(
-            *POSITION,
+            *COLUMNS,
             *(F.lit(int(other == place)).alias(other) for other in places),
             F.col("bare") if place == "superseded" else F.lit(False).alias("bare"),
         )
         for place, frame in places.items()
     ]
     found = reduce(lambda one, other: one.unionByName(other), marked)
-    counted = found.groupBy(*POSITION).agg(
+    counted = found.groupBy(*COLUMNS).agg(
         *(F.sum(place).alias(place) for place in places),
         F.max("bare").alias("without_sequence"),
     )
-    return counted.select(*POSITION, _fate().alias("fate"), "without_sequence")
+    return counted.select(*COLUMNS, _fate().alias("fate"), "without_sequence")
 
 
 def _fate() -> Column:
@@ -168,8 +169,8 @@ def _superseded(seen: View, judged: Sequence[Judged]) -> DataFrame:
         met = valid.join(seen.silver.alias("new"), on, "left_semi")
         sequence = under.sequence_by
         bare = F.col(quoted(sequence)).isNull() if sequence else F.lit(False)
-        positions = (F.col(f"_{name}").alias(name) for name in POSITION)
+        positions = (F.col(f"_{name}").alias(name) for name in COLUMNS)
         found.append(met.select(*positions, bare.alias("bare")))
     if not found:
-        return seen.bronze.limit(0).select(*POSITION, F.lit(False).alias("bare"))
+        return seen.bronze.limit(0).select(*COLUMNS, F.lit(False).alias("bare"))
     return reduce(lambda one, other: one.unionByName(other), found)

@@ -11,7 +11,8 @@ from pyspark.sql import functions as F
 from lakehouse.audit.conditions import conditions
 from lakehouse.audit.expectations import verdict
 from lakehouse.audit.records import Record
-from lakehouse.proof.view import POSITION, held, span
+from lakehouse.proof.view import held, span
+from lakehouse.reading.positions import COLUMNS
 from lakehouse.schemas import comparable, schema
 from lakehouse.tables import BRONZE, quoted
 from silver.counts import PARTITION, figures, summed
@@ -154,7 +155,7 @@ def _unequal(
     """Say which *rows* differ from those *made* of the message at the same position."""
     same = reduce(
         lambda a, b: a & b,
-        (F.col(f"m.{prefix}{p}").eqNullSafe(F.col(f"r.{prefix}{p}")) for p in POSITION),
+        (F.col(f"m.{prefix}{p}").eqNullSafe(F.col(f"r.{prefix}{p}")) for p in COLUMNS),
     )
     types = {field.name: field.dataType for field in rows.schema}
     differ = F.array_compact(

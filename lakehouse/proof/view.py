@@ -14,6 +14,7 @@ from lakehouse.audit.trail import folded, logged
 from lakehouse.errors import TableError
 from lakehouse.layout import DESK
 from lakehouse.reading.decisions import Decided
+from lakehouse.reading.positions import COLUMNS
 from lakehouse.tables import quoted
 from quarantine import decisions
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from lakehouse.audit.commits import Commit
     from lakehouse.tables import Lake
 
-POSITION = ("topic", "topic_id", "partition", "offset")
 RANGES = (
     "topic STRING, topic_id STRING, partition INT, first LONG, last LONG, _under STRING, "
     "_now STRING, _version LONG"
@@ -124,21 +124,24 @@ def _deeds(commits: Sequence[Commit], upto: int | None = None) -> list[Commit]:
 
 
 def _decided(spark: SparkSession, entity: str, lake: Lake, done: int) -> DataFrame | None:
-    """Return the decisions; those of a replay that silver has yet to follow count for nothing."""
+    """Return the decisions; those of a replay that silver has yet to follow count for nothing.
+
+    Silver follows only where something was released.
+    """
     table = decisions.table(lake, entity)
     if not table.exists(spark):
         return None
     pending = [
         one.facts["request"]
         for one in _deeds(logged(spark, table))
-        if one.facts.get("verb") == "replay" and (one.batch_id or 0) > done
+        if one.facts["done"].get("released") and (one.batch_id or 0) > done
     ]
     return table.read(spark).where(~F.col("request_id").isin(pending))
 
 
 def _as_refused(read: DataFrame, discarded: DataFrame) -> DataFrame:
     """Return *read*, where those *discarded* are `_now` under the rules that refused them."""
-    kept = discarded.select(*POSITION, F.col("_rules").alias("_kept")).alias("d")
+    kept = discarded.select(*COLUMNS, F.col("_rules").alias("_kept")).alias("d")
     joined = read.alias("r").join(kept, decisions.same("r", "d"), "left")
     now = F.coalesce("d._kept", "r._now").alias("_now")
     return joined.select(*(F.col(f"r.{quoted(c)}") for c in read.columns if c != "_now"), now)

@@ -21,7 +21,7 @@ from lakehouse.reading.decisions import (
     decisions,
     standing,
 )
-from lakehouse.reading.positions import Position, among
+from lakehouse.reading.positions import COLUMNS, Position, among
 from lakehouse.reading.rows import ask, opened, streamed
 from lakehouse.reading.sql import literal
 
@@ -38,7 +38,7 @@ SAME = " AND ".join(
     f'(x."{name}" IS NOT DISTINCT FROM q."{name}")'
     if name == "topic_id"
     else f'x."{name}" = q."{name}"'
-    for name in ("topic", "topic_id", "partition", "offset")
+    for name in COLUMNS
 )
 STANDS = f'(x."at" >= q._quarantined_at OR x.decision = {literal(Decided.DISCARDED)})'
 DECIDED = f"""
@@ -71,12 +71,8 @@ class Wanted:
     @property
     def facts(self) -> dict[str, Any]:
         """What is wanted, as a request has it in JSON: only what is given."""
-        times = {name: at and at.isoformat() for name, at in self._times.items()}
-        return {
-            name: value
-            for name, value in {**asdict(self), **times}.items()
-            if value not in (None, ())
-        }
+        given = {name: value for name, value in asdict(self).items() if value not in (None, ())}
+        return {n: v.isoformat() if isinstance(v, datetime) else v for n, v in given.items()}
 
     @classmethod
     def of(cls, facts: Mapping[str, Any]) -> Wanted:
@@ -85,10 +81,6 @@ class Wanted:
         times = {name: datetime.fromisoformat(text) for name, text in texts.items()}
         lists = {name: tuple(v) for name, v in facts.items() if isinstance(v, list | tuple)}
         return cls(**{**facts, **lists, **times})
-
-    @property
-    def _times(self) -> dict[str, datetime | None]:
-        return {"since": self.since, "until": self.until}
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,13 @@ class Table:
         """The part of the name after the first dot."""
         return self.name.partition(".")[2]
 
+    @property
+    def stream(self) -> str:
+        """The stream whose owner writes it: silver's also writes quarantine, decisions, trails."""
+        layer, _, rest = self.name.removeprefix("audit.").partition(".")
+        entity = rest.partition(".")[0].removesuffix("_decisions")
+        return f"{'bronze' if layer == 'bronze' else 'silver'}.{entity}"
+
     def exists(self) -> bool:
         """Say whether there is a log at the path."""
         return not files.absent(self.path, ["_delta_log"])

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lakehouse import entities, owner, tables
+from lakehouse import entities, owner, pipeline, tables
 from lakehouse.entities import from_contents
-from lakehouse.errors import TableError
+from lakehouse.errors import ConfigError, TableError
 from lakehouse.proof.verify import verify
 from lakehouse.reading.quarantine import Wanted
 from lakehouse.reading.rows import ask
@@ -82,13 +82,6 @@ def made(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
         plant(spark, Run(settings_for(root)).lake, matches, values, 4 * number)
         run_once(spark, settings_for(root), [matches], "silver")
     return root
-
-
-@pytest.fixture
-def lake(made: Path, config: Config) -> Lake:
-    """A lake of the test's own, in which silver has done its work."""
-    shutil.copytree(made, config.lake.root)
-    return Run(config).lake
 
 
 def content(spark: SparkSession, lake: Lake, layer: str, name: str = "matches") -> list[str]:
@@ -230,7 +223,16 @@ def test_a_replay_that_is_killed_ends_where_one_that_is_not_does(
         # Decided and not yet merged: to the proof these messages are as they were. The rules are
         # changed back meanwhile, and the stream starts: what was decided is decided.
         assert fates(spark, matches, lake) == {"current": 2, "superseded": 1, "quarantined": 5}
+        sessions: list[SparkSession] = []
+
+        def released(own: SparkSession, *args: Any) -> dict[str, Any]:
+            sessions.append(own)
+            return replay.release(own, *args)
+
+        monkeypatch.setattr(desk, "release", released)
         run_once(spark, config, [matches], "silver")
+        # In a session of its own: on that of the streams another one could inherit its transaction.
+        assert [own is spark for own in sessions] == [False]
     serve(spark, config, mended(matches), "replay")
     assert end(spark, lake) == replayed
     ended = versions(spark, lake)
@@ -268,6 +270,19 @@ def test_what_is_discarded_is_neither_replayed_nor_rebuilt_again(
         "quarantined": 1,
         "discarded": 2,
     }
+
+
+@pytest.mark.usefixtures("lake")
+def test_to_discard_judges_nothing_and_leaves_the_rules_of_the_stream_as_they_are(
+    spark: SparkSession, config: Config, matches: Entity, tmp_path: Path
+) -> None:
+    elsewhere = Run(config.model_copy(update={"folder": tmp_path}))  # no rules to be read there
+    stream = pipeline.stream_of(spark, elsewhere, matches, "silver")
+    said = stream.verbs["discard"](asked("discard", Wanted(offsets=(3, 3))))
+    assert said == {"discarded": 1, "reloaded": False}
+    with pytest.raises(ConfigError) as refused:
+        stream.verbs["replay"](asked("replay"))
+    assert refused.value.code == "FILE_MISSING"
 
 
 def test_a_rebuild_changes_exactly_the_rows_that_it_shows(

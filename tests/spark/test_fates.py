@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -44,13 +43,6 @@ def made(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
     plant(spark, Run(settings_for(root)).lake, matches, MESSAGES)
     run_once(spark, settings_for(root), [matches], "silver")
     return root
-
-
-@pytest.fixture
-def lake(made: Path, config: Config) -> Lake:
-    """A lake of the test's own, in which silver has done its work."""
-    shutil.copytree(made, config.lake.root)
-    return Run(config).lake
 
 
 def test_each_message_has_its_fate(spark: SparkSession, matches: Entity, lake: Lake) -> None:

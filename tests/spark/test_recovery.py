@@ -45,13 +45,6 @@ def made(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.fixture
-def lake(made: Path, config: Config) -> Lake:
-    """A lake of the test's own, in which silver has done batches 0 and 1."""
-    shutil.copytree(made, config.lake.root)
-    return Run(config).lake
-
-
 def everything(spark: SparkSession, lake: Lake) -> dict[str, list[str]]:
     """Return all rows of silver and quarantine, clocks included: nothing may be written again."""
     return {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,12 +37,6 @@ def made(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
     plant(spark, Run(settings_for(root)).lake, thing(), [{"id": "a", "n": 1}])
     run_once(spark, settings_for(root), [thing()], "silver")
     return root
-
-
-@pytest.fixture
-def lake(made: Path, config: Config) -> Lake:
-    shutil.copytree(made, config.lake.root)
-    return Run(config).lake
 
 
 def test_new_columns_and_derived_columns_are_added_and_nothing_is_rewritten(

@@ -63,12 +63,6 @@ def made(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.fixture
-def lake(made: Path, config: Config) -> Lake:
-    shutil.copytree(made, config.lake.root)
-    return Run(config).lake
-
-
 def test_what_the_streams_left_is_verified(
     spark: SparkSession, matches: Entity, lake: Lake
 ) -> None:
