@@ -117,7 +117,7 @@ def test_rules_that_change_after_the_kill_begin_with_the_next_batch(
     kafka: Kafka, spark: SparkSession, product: Lakehouse, unharmed: Lakehouse, limit: int
 ) -> None:
     changed = rules(product.conf, limit)
-    product.once("silver", "--entity", "matches")
+    run_once(spark, at(product.root, kafka), [changed], "silver")
     assert tables(product) == tables(unharmed)
     kafka.send("crash-matches", THIRD)
     run_once(spark, at(product.root, kafka), [changed], "bronze", "silver")
