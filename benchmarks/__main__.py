@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 RESULTS = ROOT / "benchmarks" / "results"
-SCENARIOS = ("drain", "small", "merge", "expectations", "growth", "start", "latency", "reading")
-FULL = ("sizes", "memory", "ablations")
+SCENARIOS = ("drain", "small", "merge", "expectations", "growth", "start", "latency")
+FULL = ("reading", "sizes", "memory", "ablations")
 # A driver of its own, or none: the others share those of JVMS.
 ALONE = {"start", "latency", "reading", "memory", "ablations"}
 JVMS = (
@@ -124,7 +124,7 @@ def _shared(
 ) -> None:
     """Run what is measured in the JVMs that contestants share."""
     if "drain" in wanted:
-        load = messages.Load(1_000_000 if full else 300_000)
+        load = messages.Load(1_000_000 if full else 150_000)
         messages.produce(place.bootstrap, place.topic, load)
         _timed("drain", lambda: drains.measure(place, load, workers, report, full=full))
     if "small" in wanted:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from lakehouse.tables import Table
 
 # So many batches a round; the first pays for the start of its query.
-BATCHES = 3
+BATCHES = 2
 LAYERS = ("bronze", "silver", "quarantine")
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from benchmarks.workers import Worker
 
 # The first batches of a query make its tables and fill its caches.
-BATCHES, SKIPPED = 4, 2
+BATCHES, SKIPPED = 3, 2
 
 
 def batch_seconds(root: Path, layer: str, skipped: int = SKIPPED) -> list[float]:
