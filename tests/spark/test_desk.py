@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lakehouse import entities, owner, pipeline, tables
+from lakehouse import owner, pipeline, tables
 from lakehouse.entities import from_contents
 from lakehouse.errors import ConfigError, TableError
 from lakehouse.proof.verify import verify
@@ -19,7 +19,7 @@ from lakehouse.reading.trace import look, traces
 from lakehouse.run import Run
 from quarantine import decisions
 from silver import desk, rebuild, replay
-from tests.conftest import CONF, settings_for
+from tests.conftest import settings_for
 from tests.messages import plant, rows, run_once
 
 if TYPE_CHECKING:
@@ -44,6 +44,39 @@ BATCHES: list[list[Any]] = [
         {"match_id": "a", "ingestion_timestamp": 2},
     ],
 ]
+# Few columns and one rule, since each verb judges by several plans, and each is planned anew.
+FILES = {
+    "entity.toml": """topic = "esports-matches"
+keys = ["match_id"]
+sequence_by = "ingestion_timestamp"
+partition_by = ["status"]
+
+[derived]
+is_completed = "status = 'finished'"
+""",
+    "schema.ddl": """match_id STRING NOT NULL,
+ingestion_timestamp BIGINT,
+status STRING,
+patch STRING,
+team_1_kills INT,
+team_1_towers INT
+""",
+    "expectations.json": json.dumps(
+        {
+            "name": "matches",
+            "expectations": [
+                {
+                    "type": "expect_column_values_to_be_between",
+                    "kwargs": {"column": "team_1_towers", "min_value": 0, "max_value": 11},
+                    "severity": "critical",
+                    "description": "A map has at most eleven towers for each team to take.",
+                    "meta": {"name": "team_1_towers_in_range"},
+                }
+            ],
+        }
+    ),
+}
+MATCHES = from_contents("matches", FILES, "conf/entities/matches")
 CLOCKS = {
     "_updated_at",
     "_quarantined_at",
@@ -74,13 +107,17 @@ def serve(spark: SparkSession, config: Config, entity: Entity, *args: Any) -> di
     return desk.serve(spark, entity, asked(*args), Run(config))
 
 
+@pytest.fixture
+def matches() -> Entity:
+    return MATCHES
+
+
 @pytest.fixture(scope="module")
 def made(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("desk") / "lake"
-    matches = entities.load(CONF / "entities" / "matches")
     for number, values in enumerate(BATCHES):
-        plant(spark, Run(settings_for(root)).lake, matches, values, 4 * number)
-        run_once(spark, settings_for(root), [matches], "silver")
+        plant(spark, Run(settings_for(root)).lake, MATCHES, values, 4 * number)
+        run_once(spark, settings_for(root), [MATCHES], "silver")
     return root
 
 
@@ -181,7 +218,7 @@ def replayed(
     """What a replay that nobody killed leaves."""
     config = settings_for(tmp_path_factory.mktemp("replayed") / "lake")
     shutil.copytree(made, config.lake.root)
-    serve(spark, config, mended(entities.load(CONF / "entities" / "matches")), "replay")
+    serve(spark, config, mended(MATCHES), "replay")
     return end(spark, Run(config).lake)
 
 
