@@ -33,7 +33,7 @@ from benchmarks import (
 from benchmarks.place import ROOT, Place
 from benchmarks.rounds import Report, Series
 from benchmarks.workers import Jvm, Worker, working
-from lakehouse import broker, session
+from lakehouse import broker
 from lakehouse import config as settings
 
 if TYPE_CHECKING:
@@ -47,8 +47,6 @@ ALONE = {"start", "latency", "reading", "memory", "ablations"}
 JVMS = (
     Jvm("ours"),
     Jvm("stock", stock=True),
-    # The product refuses to judge messages under ANSI, so what it runs on keeps what it requires.
-    Jvm("required", stock=True, options=session.REQUIRED),
     Jvm(
         "snappy",
         options={
@@ -124,7 +122,7 @@ def _shared(
 ) -> None:
     """Run what is measured in the JVMs that contestants share."""
     if "drain" in wanted:
-        load = messages.Load(1_000_000 if full else 150_000)
+        load = messages.Load(1_000_000 if full else 100_000)
         messages.produce(place.bootstrap, place.topic, load)
         _timed("drain", lambda: drains.measure(place, load, workers, report, full=full))
     if "small" in wanted:

@@ -22,7 +22,7 @@ SCENARIO = "drain"
 # Rounds that do not count, and what they drain.
 WARM = 2
 WARM_TOPIC = "warm"
-WARM_LOAD = Load(60_000)
+WARM_LOAD = Load(40_000)
 
 
 def measure(
