@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from delta import DeltaTable
 from pyspark.sql import functions as F
 
+import bronze.table
 from benchmarks.outputs import UnequalError
 from benchmarks.place import matches
 from benchmarks.rounds import Report, interleaved, ratio
@@ -33,6 +34,7 @@ KEYS = ("recent", "uniform")
 def fill(spark: SparkSession, root: Path, rows: int) -> None:
     """Have a lake under *root* whose silver table holds matches number 0 to *rows*."""
     entity, lake = matches("t"), Lake(str(root), "30 days")
+    bronze.table.prepare(spark, entity, lake, "id")  # without bronze there is no silver
     prepare(spark, entity, lake)
     table = lake.table("silver", "matches")
     for start in range(0, rows, 1_000_000):
