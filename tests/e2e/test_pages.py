@@ -204,7 +204,7 @@ def test_streams_and_a_new_entity_are_started_as_the_readme_says(
     reader.follow(text)
     reader.type(
         "lakehouse query 'SELECT tournament_id, prize_per_team FROM silver.tournaments'",
-        expected="tournament_id prize_per_team\nt 5.000000000000000",
+        expected="tournament_id prize_per_team\nt 5.0000000000000",
     )
 
 
