@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from pyspark.sql import SparkSession
 
-    from tests.e2e.harness import Kafka, Lakehouse
+    from tests.e2e.harness import Kafka, Lakehouse, Running
 
 # 12 towers are refused by the shipped suite; of `a`, that message is older than the valid one.
 FIRST: list[Any] = [
@@ -63,13 +63,19 @@ def silver(lakehouse: Lakehouse) -> dict[str, int]:
     return {row["match_id"]: row["_offset"] for row in lakehouse.rows("silver")}
 
 
-def test_a_mended_rule_releases_messages_while_the_stream_runs_and_holds_for_the_next_ones(
-    kafka: Kafka, lakehouse: Lakehouse, matches_topic: str, spark: SparkSession
-) -> None:
-    kafka.send(matches_topic, FIRST)
+def mended_while_running(kafka: Kafka, lakehouse: Lakehouse, topic: str) -> Running:
+    """Start the streams over FIRST, and mend the rule once its valid message is in silver."""
+    kafka.send(topic, FIRST)
     running = lakehouse.start("all", "--entity", "matches")
     eventually(lambda: silver(lakehouse) == {"a": 2}, "the valid message is in silver")
     mend(lakehouse)
+    return running
+
+
+def test_a_mended_rule_releases_messages_while_the_stream_runs_and_holds_for_the_next_ones(
+    kafka: Kafka, lakehouse: Lakehouse, matches_topic: str, spark: SparkSession
+) -> None:
+    running = mended_while_running(kafka, lakehouse, matches_topic)
 
     said = replayed(lakehouse, "--note", "towers go to 12")
     assert (said["released"], said["refused_again"], said["reloaded"]) == (2, 1, True)
@@ -96,10 +102,7 @@ def test_a_mended_rule_releases_messages_while_the_stream_runs_and_holds_for_the
 def test_what_does_not_fit_the_table_is_refused_and_the_stream_goes_on(
     kafka: Kafka, lakehouse: Lakehouse, matches_topic: str, spark: SparkSession
 ) -> None:
-    kafka.send(matches_topic, FIRST)
-    running = lakehouse.start("all", "--entity", "matches")
-    eventually(lambda: silver(lakehouse) == {"a": 2}, "the valid message is in silver")
-    mend(lakehouse)
+    running = mended_while_running(kafka, lakehouse, matches_topic)
     replayed(lakehouse)
 
     ddl = lakehouse.conf / "entities" / "matches" / "schema.ddl"

@@ -37,11 +37,16 @@ def in_hand(checkpoint: Path) -> bool:
 
 @pytest.mark.parametrize(("layer", "group"), [("bronze", False), ("silver", True)])
 def test_sigterm_in_mid_batch_loses_and_doubles_nothing(
-    kafka: Kafka, lakehouse: Lakehouse, spark: SparkSession, layer: str, *, group: bool
+    kafka: Kafka,
+    lakehouse: Lakehouse,
+    spark: SparkSession,
+    matches_topic: str,
+    layer: str,
+    *,
+    group: bool,
 ) -> None:
     """Sent to the process alone, as a supervisor does, and to its group, as a terminal does."""
-    topic = f"esports-matches.{lakehouse.root.parent.name}"
-    kafka.send(topic, [f'{{"match_id": "{i % 700}"}}' for i in range(RECORDS)])
+    kafka.send(matches_topic, [f'{{"match_id": "{i % 700}"}}' for i in range(RECORDS)])
     lakehouse.settings.update(BACKLOG)
     # Not what is tested here, and it costs each start some seconds.
     (lakehouse.conf / "entities" / "matches" / "expectations.json").unlink()
