@@ -20,6 +20,7 @@ from benchmarks import (
     drains,
     expectations,
     growth,
+    landings,
     latency,
     memory,
     merges,
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 RESULTS = ROOT / "benchmarks" / "results"
-SCENARIOS = ("drain", "small", "merge", "expectations", "growth", "start", "latency")
+SCENARIOS = ("landing", "drain", "small", "merge", "expectations", "growth", "start", "latency")
 FULL = ("reading", "sizes", "memory", "ablations")
 # A driver of its own, or none: the others share those of JVMS.
 ALONE = {"start", "latency", "reading", "memory", "ablations"}
@@ -121,6 +122,11 @@ def _shared(
     full: bool,
 ) -> None:
     """Run what is measured in the JVMs that contestants share."""
+    if "landing" in wanted:
+        load = messages.Load(1_000_000 if full else 500_000)
+        own = place.on("landing")
+        messages.produce(own.bootstrap, own.topic, load)
+        _timed("landing", lambda: landings.measure(own, load, workers, report, full=full))
     if "drain" in wanted:
         load = messages.Load(1_000_000 if full else 100_000)
         messages.produce(place.bootstrap, place.topic, load)

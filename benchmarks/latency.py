@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from statistics import quantiles
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 from confluent_kafka import Producer
@@ -22,12 +22,14 @@ from benchmarks.place import ROOT
 from benchmarks.rounds import Report, Series
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from benchmarks.place import Place
 
-# What is produced before: the streams start, and their JVM compiles.
-WARM_SECONDS = 25
+# What is produced before at the same rate, so that the JVM of the streams has compiled.
+WARM_SECONDS = 20
+PATIENCE = 120
 TICK = 0.02
 
 
@@ -82,8 +84,11 @@ def latencies(place: Place, rate: int, seconds: int, trigger: str) -> list[float
         )
     try:
         watcher.start()
-        produce_steadily(place, Load(rate * (WARM_SECONDS + seconds)), rate)
-        _await_all(place.root / "lake" / "_state", rate * (WARM_SECONDS + seconds))
+        status = place.root / "lake" / "_state" / "silver.matches" / "status.json"
+        _await(status, lambda said: said.get("state") in {"running", "idle"})
+        load = Load(rate * (WARM_SECONDS + seconds))
+        produce_steadily(place, load, rate)
+        _await(status, lambda said: said["rows"] >= load.count)
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(120)
@@ -92,12 +97,12 @@ def latencies(place: Place, rate: int, seconds: int, trigger: str) -> list[float
     return _measured(log.parent, seen)
 
 
-def _await_all(state: Path, messages: int) -> None:
-    """Wait until silver has taken so many messages, or fail after a minute."""
-    deadline = time.monotonic() + 60
-    while json.loads((state / "silver.matches" / "status.json").read_text())["rows"] < messages:
+def _await(status: Path, holds: Callable[[dict[str, Any]], bool]) -> None:
+    """Wait until the status file says what *holds* asks for, or fail after two minutes."""
+    deadline = time.monotonic() + PATIENCE
+    while not holds(json.loads(status.read_text()) if status.exists() else {}):
         if time.monotonic() > deadline:
-            raise TimeoutError(f"silver has not taken {messages} messages")
+            raise TimeoutError(f"{status} does not come to what is waited for")
         time.sleep(TICK)  # the file of another process: nothing wakes its reader
 
 

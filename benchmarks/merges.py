@@ -13,11 +13,11 @@ import bronze.table
 from benchmarks.outputs import UnequalError
 from benchmarks.place import matches
 from benchmarks.rounds import Report, interleaved, ratio
-from lakehouse.schemas import schema
-from lakehouse.tables import SILVER_MARKS, Lake, Table, quoted
+from lakehouse import layout
+from lakehouse.tables import Lake, Table, quoted
 from silver.merge import merge
 from silver.newest import newest
-from silver.table import prepare
+from silver.table import columns, prepare
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,13 +58,12 @@ def _rows(numbers: DataFrame, number: Column, age: int = 0) -> DataFrame:
         "_timestamp": F.timestamp_millis(1_769_853_600_000 + number + age),
         "_batch_id": F.lit(age).cast("long"),
     }
-    fields = [*schema(entity), *SILVER_MARKS]
     filler = {
         f.name: (F.lit(f.name) if f.dataType.simpleString() == "string" else number % 1000).cast(
             f.dataType
         )
-        for f in fields
-        if f.name not in values and f.dataType.simpleString() != "timestamp"
+        for f in columns(numbers.sparkSession, entity)
+        if f.name not in values
     }
     return numbers.select(*(value.alias(name) for name, value in {**filler, **values}.items()))
 
@@ -83,10 +82,13 @@ def batch(spark: SparkSession, rows: int, keys: str) -> DataFrame:
     return cached
 
 
-def clone(spark: SparkSession, root: Path, to: Path) -> Table:
+def clone(spark: SparkSession, root: Path, to: Path, *, vectors: bool) -> Table:
     """Return a shallow clone of the silver table of *root*: the same files, a log of its own."""
     source = Lake(str(root), "30 days").table("silver", "matches").path
-    spark.sql(f"CREATE TABLE delta.{quoted(str(to))} SHALLOW CLONE delta.{quoted(source)}")
+    spark.sql(
+        f"CREATE TABLE delta.{quoted(str(to))} SHALLOW CLONE delta.{quoted(source)} "
+        f"TBLPROPERTIES ('{layout.DELETION_VECTORS}' = '{str(vectors).lower()}')"
+    )
     return Table("silver.matches", str(to), str(to))
 
 
@@ -94,6 +96,11 @@ def ours(rows: DataFrame, into: Table) -> None:
     """Merge as the product does."""
     least, most = rows.agg(F.min("match_id"), F.max("match_id")).collect()[0]
     merge(rows, matches("t"), into=into, bounds={"match_id": (least, most)})
+
+
+def boundless(rows: DataFrame, into: Table) -> None:
+    """Merge as the product does, but look into every file of the table."""
+    merge(rows, matches("t"), into=into)
 
 
 def textbook(rows: DataFrame, into: Table) -> None:
@@ -104,15 +111,25 @@ def textbook(rows: DataFrame, into: Table) -> None:
     ).whenNotMatchedInsertAll().execute()
 
 
+VECTORS = "ours, with deletion vectors"
+CONTESTANTS = {
+    "ours": ours,
+    "textbook": textbook,
+    "ours, without bounds": boundless,
+    VECTORS: ours,
+}
+
+
 def one(spark: SparkSession, root: Path, name: str, keys: tuple[str, int], number: int) -> float:
     """Return the seconds that contestant *name* takes to merge a batch into a clone of *root*.
 
     *keys* are the kind of the batch's keys, and the number of rows that the table has.
     """
-    table = clone(spark, root, root.parent / f"merged.{name}.{keys[0]}.{number}")
+    to = root.parent / f"merged.{name}.{keys[0]}.{number}"
+    table = clone(spark, root, to, vectors=name == VECTORS)
     cached = batch(spark, keys[1], keys[0])
     began = time.perf_counter()
-    (ours if name == "ours" else textbook)(cached, table)
+    CONTESTANTS[name](cached, table)
     seconds = time.perf_counter() - began
     cached.unpersist()
     return seconds
@@ -129,20 +146,30 @@ def total(spark: SparkSession, root: Path, name: str, keys: str) -> list[object]
 def measure(
     root: Path, workers: dict[str, Worker], report: Report, *, rows: int, keys: str
 ) -> None:
-    """Merge into the table that `fill` made under *root*, ours on our settings, the other on stock.
+    """Merge into the table that `fill` made under *root*, and report.
+
+    The textbook works on stock settings, all others on ours.
 
     Raises:
-        UnequalError: the two tables differ afterwards.
+        UnequalError: the tables differ afterwards.
     """
-    sessions = {"ours": workers["ours"], "textbook": workers["stock"]}
     contestants = {
-        name: partial(worker.run, one, root, name, (keys, rows))
-        for name, worker in sessions.items()
+        name: partial(
+            workers["stock" if name == "textbook" else "ours"].run, one, root, name, (keys, rows)
+        )
+        for name in CONTESTANTS
     }
     found = interleaved(contestants, warm=1, repeats=report.repeats)
-    sums = {name: workers["ours"].run(total, root, name, keys) for name in sessions}
-    if sums["ours"] != sums["textbook"]:
+    sums = {name: workers["ours"].run(total, root, name, keys) for name in CONTESTANTS}
+    if any(one != sums["ours"] for one in sums.values()):
         raise UnequalError(f"merge, {keys}: {sums}")
     report.add(f"MERGE of {BATCH} rows into {rows}, {keys} keys", *found.values())
+    seconds = {name: own.figures for name, own in found.items()}
     name = "merge_10m_vs_textbook" if keys == "recent" else f"merge_{keys}_vs_textbook"
-    report.ratios[name] = ratio(found["textbook"].figures, found["ours"].figures)
+    report.ratios |= {
+        name: ratio(seconds["textbook"], seconds["ours"]),
+        f"merge_{keys}_without_bounds": ratio(seconds["ours, without bounds"], seconds["ours"]),
+        f"merge_{keys}_with_vectors": ratio(
+            seconds["ours, with deletion vectors"], seconds["ours"]
+        ),
+    }

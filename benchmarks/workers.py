@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import time
+import traceback
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -53,6 +54,13 @@ class Jvm:
     memory: str = MEMORY
 
 
+class ContestantError(Exception):
+    """A contestant failed, as its own process tells it.
+
+    Spark's errors hold on to their JVM, so they do not come from one process to another.
+    """
+
+
 @dataclass(frozen=True)
 class Worker:
     """A process that runs one contestant at a time, in its Spark session if it has one."""
@@ -60,7 +68,11 @@ class Worker:
     pool: ProcessPoolExecutor
 
     def run(self, contestant: Callable[..., Any], *arguments: Any) -> Any:
-        """Return what `contestant(spark, *arguments)` returns."""
+        """Return what `contestant(spark, *arguments)` returns.
+
+        Raises:
+            ContestantError: it raised something.
+        """
         return self.pool.submit(_call, contestant, *arguments).result()
 
     def seconds(self, contestant: Callable[..., Any], *arguments: Any) -> float:
@@ -131,7 +143,10 @@ def _peak_mib() -> float:
 
 def _call(contestant: Callable[..., Any], *arguments: Any) -> Any:
     spark = SparkSession.getActiveSession()
-    return contestant(*([spark] if spark else []), *arguments)
+    try:
+        return contestant(*([spark] if spark else []), *arguments)
+    except Exception:  # noqa: BLE001 - whatever it is, it is told as text
+        raise ContestantError(traceback.format_exc()) from None
 
 
 def _timed(contestant: Callable[..., Any], *arguments: Any) -> float:
