@@ -34,7 +34,7 @@ def start(spark: SparkSession, entity: Entity, run: Run, _: Turn) -> StreamingQu
     table = run.lake.table("bronze", entity.name)
     topic_id = kafka.topic_id(spark, run.config.kafka, entity.topic)
     prepare(spark, entity, run.lake, topic_id)
-    trail.fold(spark, table, run.lake)
+    trail.catch_up(spark, table, run.lake)
     landed = land(messages(spark, entity, run.config.kafka), topic_id)
     return (
         landed.writeStream.format("delta")

@@ -121,17 +121,20 @@ class Table:
 
     def properties(self, spark: SparkSession) -> dict[str, str]:
         """Return the table's properties."""
-        found: dict[str, str] = self.delta(spark).detail().select("properties").collect()[0][0]
-        return found
+        found = self._snapshot(spark).metadata().configuration().iterator()
+        pairs = {}
+        while found.hasNext():
+            one = found.next()
+            pairs[str(one.productElement(0))] = str(one.productElement(1))
+        return pairs
 
     def version(self, spark: SparkSession) -> int:
         """Return the latest version."""
-        return int(self._log(spark).update(False, _none(spark), _none(spark)).version())
+        return int(self._snapshot(spark).version())
 
     def files(self, spark: SparkSession) -> DataFrame:
         """Return the files of the latest version, a row each, as its log has them."""
-        snapshot = self._log(spark).update(False, _none(spark), _none(spark))
-        return DataFrame(snapshot.allFiles().toDF(), spark)
+        return DataFrame(self._snapshot(spark).allFiles().toDF(), spark)
 
     def readable(self, spark: SparkSession, version: int | None) -> int:
         """Return *version*, or the latest one, proven to be readable.
@@ -161,18 +164,25 @@ class Table:
         """Return the last transaction of each application, such as a stream's checkpoint.
 
         This is where a batch's commit is proven: by its transaction, never by being the last one.
+        Delta keeps them beside each commit; where it could not, they are read from the log, which
+        is a Spark job.
         """
-        snapshot = self._log(spark).update(False, _none(spark), _none(spark))
-        found = snapshot.setTransactions().iterator()
+        snapshot = self._snapshot(spark)
+        kept = snapshot.checksumOpt()
+        told = kept.get().setTransactions() if kept.isDefined() else kept
+        found = (told.get() if told.isDefined() else snapshot.setTransactions()).iterator()
         pairs = {}
         while found.hasNext():
             one = found.next()
             pairs[str(one.appId())] = int(one.version())
         return pairs
 
-    def _log(self, spark: SparkSession) -> Any:
+    def _snapshot(self, spark: SparkSession) -> Any:
+        """Return Delta's own latest snapshot: a command would start Spark jobs to ask it."""
         jvm: Any = spark._jvm  # noqa: SLF001 - Delta's Python API does not show transactions
-        return jvm.org.apache.spark.sql.delta.DeltaLog.forTable(spark._jsparkSession, self.path)  # noqa: SLF001
+        none = jvm.scala.Option.empty()  # a Scala default argument has to be passed by hand
+        log = jvm.org.apache.spark.sql.delta.DeltaLog.forTable(spark._jsparkSession, self.path)  # noqa: SLF001
+        return log.update(False, none, none)
 
 
 def create(
@@ -192,6 +202,8 @@ def create(
     Raises:
         TableError: ROOT_UNWRITABLE.
     """
+    if table.exists(spark):
+        return
     builder = (
         DeltaTable.createIfNotExists(spark)
         .location(table.path)
@@ -220,7 +232,23 @@ def fit(spark: SparkSession, table: Table, columns: StructType, lake: Lake, **fo
         TableError: LAYOUT_UNKNOWN, or SCHEMA_CONFLICT when a column is gone or has another type.
     """
     properties = table.properties(spark)
-    found = properties.get(layout.LAYOUT)
+    there = compare(spark, table, columns)
+    follows |= layout.retention(lake.time_travel)
+    if any(properties.get(key) != value for key, value in follows.items()):
+        alter(spark, table, follows)
+    added = [field for field in columns if field.name not in there]
+    if added:
+        ddl = ", ".join(f"{quoted(field.name)} {field.dataType.simpleString()}" for field in added)
+        spark.sql(f"ALTER TABLE delta.{quoted(table.path)} ADD COLUMNS ({ddl})")
+
+
+def compare(spark: SparkSession, table: Table, columns: StructType) -> list[str]:
+    """Return the names of the columns of *table*, proven to be among *columns*, and to fit them.
+
+    Raises:
+        TableError: LAYOUT_UNKNOWN, or SCHEMA_CONFLICT when a column is gone or has another type.
+    """
+    found = table.properties(spark).get(layout.LAYOUT)
     if found != layout.VERSION:
         raise TableError("LAYOUT_UNKNOWN", table=table.name, found=found, expected=layout.VERSION)
     there = {field.name: field.dataType for field in table.read(spark).schema}
@@ -235,13 +263,7 @@ def fit(spark: SparkSession, table: Table, columns: StructType, lake: Lake, **fo
                 f"{wanted[name].simpleString()} in the entity"
             )
             raise TableError("SCHEMA_CONFLICT", table=table.name, difference=difference)
-    follows |= layout.retention(lake.time_travel)
-    if any(properties.get(key) != value for key, value in follows.items()):
-        alter(spark, table, follows)
-    added = [field for field in columns if field.name not in there]
-    if added:
-        ddl = ", ".join(f"{quoted(field.name)} {field.dataType.simpleString()}" for field in added)
-        spark.sql(f"ALTER TABLE delta.{quoted(table.path)} ADD COLUMNS ({ddl})")
+    return list(there)
 
 
 def alter(spark: SparkSession, table: Table, properties: Mapping[str, str]) -> None:
@@ -287,11 +309,6 @@ def nullable(columns: StructType) -> StructType:
     return StructType(
         [StructField(f.name, f.dataType, metadata=f.metadata or None) for f in columns]
     )
-
-
-def _none(spark: SparkSession) -> Any:
-    jvm: Any = spark._jvm  # noqa: SLF001 - a Scala default argument has to be passed by hand
-    return jvm.scala.Option.empty()
 
 
 def _first_line(error: Exception) -> str:

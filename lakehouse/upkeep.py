@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from lakehouse.turns import Turn
 
 
-FOLD_SECONDS = 3600.0
-
-
 @dataclass
 class Upkeep:
     """The upkeep of the tables that one stream writes.
@@ -104,7 +101,7 @@ class Upkeep:
 
         With *ended* there is no batch to come.
         """
-        hour_ago = time.monotonic() - FOLD_SECONDS
+        hour_ago = time.monotonic() - trail.FOLD_EVERY.total_seconds()
         if batches >= self.folded + trail.FOLD_AFTER or (batches and self.folded_at < hour_ago):
             for table in self.written:
                 trail.fold(self.spark, table, self.run.lake)

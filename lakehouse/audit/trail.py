@@ -1,14 +1,15 @@
 """The audit trail: what every commit of a table said, kept for longer than the table's own log.
 
 Delta removes the files of its log once they are older than the retention. The owner of a stream
-folds them into `audit/<layer>.<entity>` before: at its start, every FOLD_AFTER batches, and every
-hour. Who reads takes the trail together with the part of the log that is not folded yet.
+folds them into `audit/<layer>.<entity>` before: every FOLD_AFTER batches, every hour, and at a
+start that finds as many commits waiting, or old ones. Who reads takes the trail together with the
+part of the log that is not folded yet.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from lakehouse.tables import Lake, Table
 
 FOLD_AFTER = 50
+FOLD_EVERY = timedelta(hours=1)
 TRAIL = (
     "version LONG, committed_at TIMESTAMP, operation STRING, data_change BOOLEAN, rows_added LONG, "
     "checkpoint STRING, batch_id LONG, started_at TIMESTAMP, "
@@ -39,10 +41,30 @@ def fold(spark: SparkSession, table: Table, lake: Lake) -> int:
     Idempotent, and safe to be killed at any point: one commit of the trail, whose transaction is
     the last version folded. Only the owner of the table's stream may call it.
     """
+    return _fold(spark, _waiting(spark, table, lake), lake.trail(table.name), lake)
+
+
+def catch_up(spark: SparkSession, table: Table, lake: Lake) -> int:
+    """Fold what runs before have left of *table*, if it is as much or as old as a run folds it.
+
+    A start is no reason by itself: a Spark job of each stream, before its first batch.
+    """
+    new = _waiting(spark, table, lake)
+    old = datetime.now(UTC) - FOLD_EVERY
+    due = len(new) >= FOLD_AFTER or (bool(new) and new[0].committed_at < old)
+    return _fold(spark, new, lake.trail(table.name), lake) if due else 0
+
+
+def _waiting(spark: SparkSession, table: Table, lake: Lake) -> list[Commit]:
+    """Return the commits of *table* that its trail does not hold."""
     trail = lake.trail(table.name)
     exists = trail.exists(spark)
     folded = trail.transactions(spark).get(APPLICATION, -1) if exists else -1
-    new = logged(spark, table, after=folded)
+    return logged(spark, table, after=folded)
+
+
+def _fold(spark: SparkSession, new: list[Commit], trail: Table, lake: Lake) -> int:
+    exists = trail.exists(spark)
     # The first start has but the commit that made the table: the trail can begin with the next.
     if not new or (not exists and new[-1].version == 0):
         return 0

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
-import time
+from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lakehouse.audit import commits, trail
 from lakehouse.reading import trail as reading
 from lakehouse.run import Run
-from tests.messages import plant, proven, run_once
+from tests.messages import outlived, plant, proven, run_once
 
 if TYPE_CHECKING:
+    import pytest
     from pyspark.sql import SparkSession
 
     from lakehouse.entities import Entity
@@ -22,31 +22,20 @@ if TYPE_CHECKING:
 LAYERS = ("bronze", "silver", "quarantine")
 
 
-def checkpointed(spark: SparkSession, path: str) -> None:
-    """Have Delta write a checkpoint and clean its log, as it does by itself in time."""
-    jvm: Any = spark._jvm
-    none = jvm.scala.Option.empty()
-    log = jvm.org.apache.spark.sql.delta.DeltaLog.forTable(spark._jsparkSession, path)
-    log.checkpoint(log.update(False, none, none), none)
-
-
 def test_a_commit_is_told_after_deltas_cleanup_has_removed_it(
     spark: SparkSession, config: Config, matches: Entity
 ) -> None:
     lake = Run(config).lake
     for number in range(3):
         plant(spark, lake, matches, [{"match_id": str(number)}, "junk"], 2 * number)
-        run_once(spark, config, [matches], "silver")  # folds what was there, before its own commit
+        run_once(spark, config, [matches], "silver")
     for layer in LAYERS:
         trail.fold(spark, lake.table(layer, "matches"), lake)
     whole = {layer: trail.trail(spark, lake.table(layer, "matches"), lake) for layer in LAYERS}
 
-    long_ago = time.time() - 400 * 86_400
     for layer in LAYERS:
         table = lake.table(layer, "matches")
-        for file in Path(table.path, "_delta_log").iterdir():
-            os.utime(file, (long_ago, long_ago))
-        checkpointed(spark, table.path)
+        outlived(spark, table.path)
         assert not Path(table.path, "_delta_log", f"{0:020d}.json").exists(), layer
         assert trail.trail(spark, table, lake) == whole[layer]
         assert reading.trail(config.lake, table.name) == whole[layer]
@@ -69,6 +58,23 @@ def test_folding_again_adds_nothing_and_only_new_commits_are_folded(
     plant(spark, lake, matches, [{"match_id": "b"}], 1)
     assert trail.fold(spark, table, lake) == 1
     assert [one.version for one in trail.folded(spark, table, lake)] == [0, 1, 2]
+
+
+def test_a_start_folds_what_is_much_or_old(
+    spark: SparkSession, config: Config, matches: Entity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake = Run(config).lake
+    table = lake.table("bronze", "matches")
+    for offset in range(2):
+        plant(spark, lake, matches, [{"match_id": "a"}], offset)
+    assert trail.catch_up(spark, table, lake) == 0
+    with monkeypatch.context() as much:
+        much.setattr(trail, "FOLD_AFTER", 3)
+        assert trail.catch_up(spark, table, lake) == 3
+    plant(spark, lake, matches, [{"match_id": "a"}], 2)
+    assert trail.catch_up(spark, table, lake) == 0
+    monkeypatch.setattr(trail, "FOLD_EVERY", timedelta(0))
+    assert trail.catch_up(spark, table, lake) == 1
 
 
 def test_a_commit_is_read_whatever_ends_of_line_its_texts_hold() -> None:
