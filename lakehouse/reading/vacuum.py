@@ -87,10 +87,11 @@ def _needed(table: Table, location: str, remaining: int) -> str | None:
     if table.layer != "bronze":
         return None
     stream = f"silver.{table.entity}"
-    folder = f"_checkpoints/{stream}/offsets"
-    try:
-        last = max(int(name) for name in files.names(location, folder) if name.isdigit())
-        offset = json.loads(files.text(location, f"{folder}/{last}").splitlines()[-1])
+    folder = f"_checkpoints/{stream}"
+    try:  # what is planned and not committed will be read again
+        commits = files.names(location, f"{folder}/commits")
+        last = max(int(name) for name in commits if name.isdigit())
+        offset = json.loads(files.text(location, f"{folder}/offsets/{last}").splitlines()[-1])
         version = int(offset["reservoirVersion"])
     except (OSError, ValueError, KeyError):
         return f"{stream} has not begun, and would read {table.name} from its first version on"

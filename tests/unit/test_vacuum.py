@@ -74,16 +74,19 @@ def test_bronze_that_silver_has_yet_to_read_is_needed(tmp_path: Path) -> None:
     own = table(bronze(tmp_path))
 
     assert "silver.matches has not begun" in str(plan(own, str(tmp_path)).needed)
-    offsets = tmp_path / "_checkpoints" / "silver.matches" / "offsets"
-    offsets.mkdir(parents=True)
+    offsets, commits = (
+        tmp_path / "_checkpoints" / "silver.matches" / kind for kind in ("offsets", "commits")
+    )
+    for folder in (offsets, commits):
+        folder.mkdir(parents=True)
     for number, version in enumerate((2, 3)):
         offset = json.dumps({"reservoirVersion": version, "index": -1})
         (offsets / str(number)).write_text(f"v1\n{{}}\n{offset}")
-        needed = plan(own, str(tmp_path)).needed
-        if version == 2:
-            assert needed == "silver.matches has read bronze.matches up to version 2 only"
-        else:
-            assert needed is None
+    (commits / "0").touch()
+    only = "silver.matches has read bronze.matches up to version 2 only"
+    assert plan(own, str(tmp_path)).needed == only, "the batch that is planned reads from there"
+    (commits / "1").touch()
+    assert plan(own, str(tmp_path)).needed is None
 
 
 def test_the_command_tells_and_deletes_nothing(
