@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lakehouse.entities import Entity
     from lakehouse.settings import Config
 
+pytestmark = pytest.mark.unruled
 SETTINGS = {"share": 0.5, "window_rows": 8, "least_rows": 8}
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lakehouse.tables import Lake
     from tests.messages import Value
 
+pytestmark = pytest.mark.unruled
 LAYERS = ("bronze", "silver", "quarantine")
 
 

@@ -7,18 +7,20 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from lakehouse.audit import commits, trail
 from lakehouse.reading import trail as reading
 from lakehouse.run import Run
 from tests.messages import outlived, plant, proven, run_once
 
 if TYPE_CHECKING:
-    import pytest
     from pyspark.sql import SparkSession
 
     from lakehouse.entities import Entity
     from lakehouse.settings import Config
 
+pytestmark = pytest.mark.unruled
 LAYERS = ("bronze", "silver", "quarantine")
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from lakehouse.settings import Config
     from lakehouse.tables import Table
 
+pytestmark = pytest.mark.unruled
 BATCHES: list[list[Any]] = [[{"match_id": "a"}, "junk"], [{"match_id": "a"}], [{"match_id": "a"}]]
 
 
