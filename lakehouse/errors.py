@@ -271,6 +271,19 @@ class TableError(LakehouseError):
             "the checkpoint was deleted, restored from an older copy, or belongs to another table",
             "put back the one that belongs to the other ({path}), or start a new lake",
         ),
+        "BRONZE_LOG_GONE": Message(
+            "{stream} cannot go on: {table} no longer has its log from version {version} on",
+            "the stream was down for longer than lake.time_travel, and Delta keeps the log no "
+            "longer; the oldest version it still has is {oldest}. Bronze holds every message",
+            "move these folders of the lake aside and start again, which derives silver afresh: "
+            "{folders}",
+        ),
+        "KEYS_CHANGED": Message(
+            "rows of {table} cannot be paired: its key {key} is {before} in one of the versions "
+            "and {after} in the other",
+            "a rebuild gave the table other keys in between",
+            "compare versions on one side of it; `lakehouse history {table}` shows where it was",
+        ),
         "BATCH_UNFINISHED": Message(
             "batch {batch_id} of {stream} is in quarantine and not yet in silver",
             "its stream was killed in between, and finishes it at its next start",
@@ -350,8 +363,13 @@ class MachineError(LakehouseError):
         ),
         "NO_ANSWER": Message(
             "{stream} (pid {pid}) did not answer within {seconds} s",
-            "it may still be finishing a batch",
-            "wait and ask again, or send the process SIGTERM twice",
+            "it is finishing a batch, or another request; this one {state}",
+            "wait and ask again with a longer --timeout, or send the process SIGTERM twice",
+        ),
+        "OWNER_GONE": Message(
+            "the process that had {stream} ended before it did the {verb}",
+            "the request {state}",
+            "give the command again: what is done already is not done twice",
         ),
         "REQUEST_REFUSED": Message(
             "the owner of {stream} did not {verb} it",

@@ -152,24 +152,47 @@ def asked(
 ) -> dict[str, Any]:
     """Ask the owner of *stream* to do *verb*, and return its answer.
 
+    When this raises, a request that nobody has taken up is withdrawn: it is not done later.
+
     Raises:
-        MachineError: NO_ANSWER when there is none after *seconds*, REQUEST_REFUSED when the owner
-            does not know how.
+        MachineError: NO_ANSWER when there is none after *seconds*, OWNER_GONE when the owner ended
+            before, REQUEST_REFUSED when it does not know how.
         LakehouseError: what the owner failed with when it tried.
     """
     held = holder(state_dir, stream)
     request = ask(state_dir, stream, verb, **args)
-    deadline = time.monotonic() + seconds
-    while (facts := answered(state_dir, stream, request)) is None:
-        if time.monotonic() > deadline:
-            pid = held.pid if held else 0
-            raise MachineError("NO_ANSWER", stream=stream, pid=pid, seconds=seconds)
-        time.sleep(0.05)  # the answer is a file of another process: there is nothing to wait on
+    try:
+        facts = _awaited(state_dir, stream, request, held, seconds)
+    finally:
+        _waiting(state_dir, stream, request).unlink(missing_ok=True)
     if "error" in facts:
         raise from_facts(facts["error"])
     if not facts["ok"]:
         raise MachineError("REQUEST_REFUSED", stream=stream, verb=verb, why=facts.get("why"))
     return facts
+
+
+def _awaited(
+    state_dir: Path, stream: str, request: Request, held: Holder | None, seconds: float
+) -> dict[str, Any]:
+    deadline = time.monotonic() + seconds
+    while (facts := answered(state_dir, stream, request)) is None:
+        waits = _waiting(state_dir, stream, request).exists()
+        state = "was not taken up, and is withdrawn" if waits else "is in hand, and will be done"
+        if time.monotonic() > deadline:
+            pid = held.pid if held else 0
+            raise MachineError("NO_ANSWER", stream=stream, pid=pid, seconds=seconds, state=state)
+        if held is None or holder(state_dir, stream) != held:
+            if (facts := answered(state_dir, stream, request)) is not None:
+                break  # the last that it did
+            state = "was not taken up, and is withdrawn" if waits else "may have been done"
+            raise MachineError("OWNER_GONE", stream=stream, verb=request.verb, state=state)
+        time.sleep(0.05)  # the answer is a file of another process: there is nothing to wait on
+    return facts
+
+
+def _waiting(state_dir: Path, stream: str, request: Request) -> Path:
+    return state_dir / stream / "requests" / f"{request.id}.json"
 
 
 def stop(state_dir: Path, stream: str, *, seconds: float) -> bool:
@@ -198,7 +221,8 @@ def stop_all(state_dir: Path, streams: Sequence[str], *, seconds: float) -> list
         done = False
         while not done and holder(state_dir, name) is not None:
             if time.monotonic() > deadline:
-                raise MachineError("NO_ANSWER", stream=name, pid=owner.pid, seconds=seconds)
+                pid, state = owner.pid, "waits for it"
+                raise MachineError("NO_ANSWER", stream=name, pid=pid, seconds=seconds, state=state)
             time.sleep(0.05)
             goes_on = (owner.pid, owner.host) in busy
             done = goes_on and answered(state_dir, name, requests[name]) is not None

@@ -160,7 +160,8 @@ def _finish(spark: SparkSession, stream: Stream, run: Run, health: Health) -> No
     if not _may_stop(spark, stream):
         return
     failed = _end(stream, run, health)
-    stream.done = True
+    # No batch comes any more, so what else is asked of it can be done.
+    stream.done, stream.turn.stopping = True, False
     for request in stream.asked_by:
         owner.answer(run.config.state_dir, stream.name, request, ok=failed is None)
     if failed is not None:
@@ -198,7 +199,9 @@ def _wait(stream: Stream, error: LakehouseError, run: Run, health: Health) -> No
 
 def _serve(request: owner.Request, stream: Stream, config: Config) -> None:
     reply = partial(owner.answer, config.state_dir, stream.name, request)
-    if request.verb == "stop":
+    if request.verb == "stop" and stream.done:
+        reply(ok=True)
+    elif request.verb == "stop":
         log.get(stream.name).info("Stop requested", by=request.by)
         stream.turn.stopping = True
         stream.asked_by.append(request)
@@ -222,13 +225,15 @@ def pause(spark: SparkSession, stream: Stream, run: Run) -> None:
     One that takes longer than `streams.stop_seconds` is interrupted, and planned again unchanged.
     """
     stream.turn.stopping = True
-    deadline = time.monotonic() + run.config.streams.stop_seconds
-    while not _may_stop(spark, stream) and time.monotonic() < deadline:
-        time.sleep(POLL_SECONDS / 4)  # Spark notes the end of a batch in a file
-    if stream.query is not None:
-        stream.query.stop()
-    stream.query, stream.next_try = None, 0.0
-    stream.turn.stopping, stream.turn.error = False, None
+    try:
+        deadline = time.monotonic() + run.config.streams.stop_seconds
+        while not _may_stop(spark, stream) and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS / 4)  # Spark notes the end of a batch in a file
+        if stream.query is not None:
+            stream.query.stop()
+    finally:  # a pause that fails is no stop
+        stream.turn.stopping = False
+    stream.query, stream.next_try, stream.turn.error = None, 0.0, None
 
 
 def _may_stop(spark: SparkSession, stream: Stream) -> bool:

@@ -337,6 +337,45 @@ def test_one_that_is_refused_forgets_no_request(tmp_path: Path) -> None:
         assert list(owner.claim(tmp_path, STREAM)) == [asked]
 
 
+def test_a_request_that_nobody_took_up_in_time_is_not_done_later(tmp_path: Path) -> None:
+    with owner.owning(tmp_path, STREAM), pytest.raises(MachineError) as caught:
+        owner.asked(tmp_path, STREAM, "discard", seconds=0)
+
+    assert caught.value.code == "NO_ANSWER"
+    assert caught.value.params["state"] == "was not taken up, and is withdrawn"
+    assert list(owner.claim(tmp_path, STREAM)) == []
+
+
+def test_a_request_in_hand_is_told_to_be_done(tmp_path: Path) -> None:
+    with owner.owning(tmp_path, STREAM):
+        taken = threading.Thread(target=lambda: wait_for_one(tmp_path))
+        taken.start()
+        with pytest.raises(MachineError) as caught:
+            owner.asked(tmp_path, STREAM, "discard", seconds=1)
+        taken.join(10)
+
+    assert caught.value.params["state"] == "is in hand, and will be done"
+
+
+def wait_for_one(state: Path) -> None:
+    """Take up a request and never answer it."""
+    while not list(owner.claim(state, STREAM)):
+        pass
+
+
+def test_who_asked_learns_that_the_owner_has_ended(tmp_path: Path) -> None:
+    with process(OWNER, tmp_path, STREAM) as other:
+        ending = threading.Timer(0.2, other.kill)
+        ending.start()
+        with pytest.raises(MachineError) as caught:
+            owner.asked(tmp_path, STREAM, "optimize", seconds=600)
+        ending.join()
+
+    assert caught.value.code == "OWNER_GONE"
+    assert caught.value.params["state"] == "was not taken up, and is withdrawn"
+    assert names(tmp_path) == []
+
+
 # Stopping
 
 
@@ -364,7 +403,8 @@ def test_an_owner_that_does_not_stop_is_named(tmp_path: Path) -> None:
         owner.stop(tmp_path, STREAM, seconds=0.01)
 
     assert caught.value.code == "NO_ANSWER"
-    assert caught.value.params == {"stream": STREAM, "pid": os.getpid(), "seconds": 0.01}
+    told = {"stream": STREAM, "pid": os.getpid(), "seconds": 0.01, "state": "waits for it"}
+    assert caught.value.params == told
 
 
 def test_one_of_two_streams_of_a_process_can_be_stopped(tmp_path: Path) -> None:
