@@ -22,6 +22,7 @@ from lakehouse.reading.decisions import DECISIONS as SCHEMA
 from lakehouse.reading.decisions import OPEN, SETTLED, Decided, table_of
 from lakehouse.reading.positions import COLUMNS as PLACE
 from lakehouse.reading.quarantine import Wanted
+from quarantine.table import QUARANTINE
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -41,10 +42,15 @@ def table(lake: Lake, entity: str) -> Table:
 
 
 def decided(spark: SparkSession, entity: str, lake: Lake) -> DataFrame:
-    """Return the rows of *entity*'s quarantine as `standing` does, with all decisions there are."""
-    made = table(lake, entity)
+    """Return the rows of *entity*'s quarantine as `standing` does, with all decisions there are.
+
+    None, where its silver stream has never run.
+    """
+    made, refused = table(lake, entity), lake.table("quarantine", entity)
     said = made.read(spark) if made.exists(spark) else None
-    return standing(lake.table("quarantine", entity).read(spark), said)
+    if not refused.exists(spark):
+        return standing(spark.createDataFrame([], QUARANTINE), said)
+    return standing(refused.read(spark), said)
 
 
 def standing(refused: DataFrame, said: DataFrame | None) -> DataFrame:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F
 
-from lakehouse import log
+from lakehouse import log, tables
 from lakehouse.audit.deeds import begun
 from lakehouse.audit.records import recorded
 from lakehouse.layout import DESK
@@ -27,7 +27,7 @@ from silver.counts import count
 from silver.merge import merge
 from silver.newest import newest
 from silver.parse import parse
-from silver.table import prepare
+from silver.table import columns, prepare
 from silver.triage import triage
 
 if TYPE_CHECKING:
@@ -76,7 +76,15 @@ def replay(spark: SparkSession, entity: Entity, request: Request, run: Run) -> d
 
 
 def rehearse(spark: SparkSession, entity: Entity, request: Request, lake: Lake) -> dict[str, Any]:
-    """Return what `replay` would say now, and change nothing."""
+    """Return what `replay` would say now, and change nothing.
+
+    Raises:
+        TableError: SCHEMA_CONFLICT or ENTITY_CONFLICT, as `replay` would.
+    """
+    silver = lake.table("silver", entity.name)
+    if silver.exists(spark):
+        tables.compare(spark, silver, columns(spark, entity))
+        tables.keep_identity(spark, silver, entity)
     wanted = picked(spark, entity, request, lake)
     triaged = judged_again(wanted, entity).persist()
     try:

@@ -43,13 +43,13 @@ def start(spark: SparkSession, entity: Entity, run: Run, turn: Turn) -> Streamin
     limit = breaker(spark, silver, run.config.breaker, run.config.state_dir)
     limit.refuse_start(checkpoint.id if checkpoint else None)
     for layer in ("silver", "quarantine"):
-        trail.fold(spark, run.lake.table(layer, entity.name), run.lake)
+        trail.catch_up(spark, run.lake.table(layer, entity.name), run.lake)
     rules.archive(spark, entity, run.lake)
     unfinished = rules.unfinished(spark, entity, run.lake, checkpoint)
     own = partial(begin, run=run, breaker=limit)
     refined = partial(take, entity=entity, unfinished=unfinished, begin=own)
     return (
-        messages(spark, entity, run)
+        messages(spark, entity, run, checkpoint)
         .writeStream.queryName(silver.name)
         .foreachBatch(each_batch(refined, turn))
         .option("checkpointLocation", silver.checkpoint)

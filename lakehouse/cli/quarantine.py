@@ -184,8 +184,12 @@ def export(
         file = output.open("xb")
     except OSError as error:
         raise click.BadParameter(f"{output}: {error.strerror}", param_hint="--output") from error
-    with file:
-        rows = WRITERS[kind](desks, wanted, file)
+    try:
+        with file:
+            rows = WRITERS[kind](desks, wanted, file)
+    except BaseException:  # half of them would be taken for all
+        output.unlink()
+        raise
     click.echo(f"{rows} messages in {output}", err=True)
 
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lakehouse import checkpoints, entities
+from lakehouse import checkpoints
+from lakehouse.audit import trail
 from lakehouse.audit.records import records
 from lakehouse.errors import TableError
 from lakehouse.proof.fates import prove
@@ -18,8 +19,8 @@ from lakehouse.run import Run
 from silver.batch import Batch
 from silver.breaker import breaker
 from silver.stream import refine
-from tests.conftest import CONF, settings_for
-from tests.messages import Sent, landed, plant, rows, run_once
+from tests.conftest import settings_for, unruled
+from tests.messages import Sent, landed, outlived, plant, proven, rows, run_once
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from lakehouse.settings import Config
     from lakehouse.tables import Lake
 
+pytestmark = pytest.mark.unruled
 BATCH: list[Any] = [{"match_id": "a", "patch": "1"}, "junk", {"match_id": "b"}, {"match_id": "a"}]
 
 
@@ -38,7 +40,7 @@ def checkpoint_of(lake: Lake) -> Path:
 @pytest.fixture(scope="module")
 def made(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("recovery") / "lake"
-    matches = entities.load(CONF / "entities" / "matches")
+    matches = unruled("matches")
     for first in (0, len(BATCH)):
         plant(spark, Run(settings_for(root)).lake, matches, BATCH, first)
         run_once(spark, settings_for(root), [matches], "silver")
@@ -128,6 +130,25 @@ def test_a_checkpoint_of_another_lake_is_refused(
     with pytest.raises(TableError) as refused:
         run_once(spark, config, [matches], "silver")
     assert refused.value.params["difference"] == "the table was written with another checkpoint"
+
+
+def test_a_silver_that_was_down_for_too_long_is_derived_afresh_as_the_error_says(
+    spark: SparkSession, config: Config, matches: Entity, lake: Lake, tmp_path: Path
+) -> None:
+    for first in (8, 12):
+        plant(spark, lake, matches, BATCH, first)
+    bronze = lake.table("bronze", "matches")
+    trail.fold(spark, bronze, lake)  # as the owner of bronze has done by then
+    outlived(spark, bronze.path)
+    with pytest.raises(TableError) as refused:
+        run_once(spark, config, [matches], "silver")
+    assert refused.value.code == "BRONZE_LOG_GONE"
+    aside = tmp_path / "aside"
+    for folder in str(refused.value.params["folders"]).split(", "):
+        if (Path(lake.root) / folder).exists():
+            shutil.move(Path(lake.root) / folder, aside / folder)
+    run_once(spark, config, [matches], "silver")
+    assert proven(spark, matches, lake).bronze == 16
 
 
 def test_a_table_that_vanished_under_its_checkpoint_is_refused(
