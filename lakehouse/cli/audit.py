@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lakehouse.cli.output import json_option, show
+from lakehouse.log import escaped
 
 if TYPE_CHECKING:
     from lakehouse.audit.commits import Commit
@@ -41,8 +42,8 @@ def log(
     Example: `lakehouse audit log silver.matches --version 12`
 
     JSON: `{TABLE: [{version, at, operation, stream, batch_id, positions, rows, expectations,
-    unexpected, resumed, code, rules, metrics}]}`; with --version one of these, and `record` and
-    `validation`.
+    unexpected, resumed, verb, by, note, code, rules, metrics}]}`; with --version one of these, and
+    `record` and `validation`.
     """
     from lakehouse import entities
     from lakehouse.config import load
@@ -86,7 +87,7 @@ def _show_version(lake: LakeSettings, table: str | None, version: int, *, as_jso
         f"  {row['severity']:<8} {verdict(row['success']):<6} {row['rule']}: {row['observed']}"
         for row in checked
     ]
-    show(said, "\n".join(lines), as_json=as_json)
+    show(said, "\n".join(map(escaped, lines)), as_json=as_json)
 
 
 def _more(commit: Commit) -> list[str]:
@@ -95,6 +96,8 @@ def _more(commit: Commit) -> list[str]:
     reasons = (said.get("rows") or {}).get("reasons") or {}
     lines = [f"  {r.topic}:{r.partition}:{r.min}-{r.max}  {r.count} rows" for r in commit.ranges]
     lines += [f"  {rows} refused as {code}" for code, rows in reasons.items()]
+    if by := said.get("by"):
+        lines.append(f"  {said['verb']} by {by}" + (f": {said['note']}" if said["note"] else ""))
     if resumed := said.get("resumed"):
         lines.append(f"  resumed by {resumed['by']} at {resumed['at']}: {resumed['why']}")
     return lines
@@ -126,10 +129,19 @@ def facts(commit: Commit) -> dict[str, Any]:
         "expectations": {name: one["success"] for name, one in rules.items()},
         "unexpected": {name: one["unexpected"] for name, one in rules.items() if one["unexpected"]},
         "resumed": said.get("resumed"),
+        **{name: said.get(name) for name in ("verb", "by", "note")},
         "code": said.get("code"),
         "rules": said.get("rules"),
         "metrics": commit.metrics,
     }
+
+
+def work(commit: Commit) -> str:
+    """Return what made *commit*, as people read it: a batch, or a verb that somebody gave."""
+    number = "" if commit.batch_id is None else str(commit.batch_id)
+    if verb := commit.facts.get("verb"):
+        return f"{verb} {number}".rstrip()
+    return f"batch {number}" if number and commit.facts else ""
 
 
 def told(commit: Commit) -> str:
@@ -141,7 +153,6 @@ def told(commit: Commit) -> str:
 
 def _line(commit: Commit) -> str:
     said = commit.facts
-    batch = "" if commit.batch_id is None or not said else f"batch {commit.batch_id}"
     places = " ".join(f"{one.partition}:{one.min}-{one.max}" for one in commit.ranges[:4])
     more = f" +{len(commit.ranges) - 4}" if len(commit.ranges) > 4 else ""
     met = facts(commit)["expectations"]
@@ -151,7 +162,7 @@ def _line(commit: Commit) -> str:
         f"{commit.version:>6}",
         commit.committed_at.isoformat(timespec="seconds").removesuffix("+00:00") + "Z",
         f"{commit.operation:<17}",
-        f"{batch:<9}",
+        f"{work(commit):<9}",
         f"{told(commit):<24}",
         f"{held:<10}",
         f"{places}{more}",

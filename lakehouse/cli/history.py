@@ -33,9 +33,9 @@ def history(
     Example: `lakehouse history silver.matches --before 120`
 
     JSON: `{table, oldest, newest, before, versions: [{version, at, operation, stream, batch_id,
-    positions, rows, expectations, unexpected, resumed, code, rules, metrics, readable, gone,
-    until}]}`. `oldest` to `newest` can be read, `before` is the next page's or null, `gone` says
-    why a version cannot be read.
+    positions, rows, expectations, unexpected, resumed, verb, by, note, code, rules, metrics,
+    readable, gone, until}]}`. `oldest` to `newest` can be read, `before` is the next page's or
+    null, `gone` says why a version cannot be read.
     """
     from lakehouse.reading.history import history as read
 
@@ -75,13 +75,12 @@ def _line(one: Version) -> str:
     from lakehouse.log import escaped
     from lakehouse.reading.versions import stamp
 
-    batch = "" if one.commit.batch_id is None else f"batch {one.commit.batch_id}"
     until = f"until {one.until:%Y-%m-%d %H:%M}" if one.until else "the newest"
     parts = (
         f"{one.commit.version:>6}",
         stamp(one.commit.committed_at),
         f"{one.commit.operation:<17}",
-        f"{batch:<9}",
+        f"{audit.work(one.commit):<9}",
         f"{audit.told(one.commit):<24}",
         f"gone: {one.gone}" if one.gone else until,
     )

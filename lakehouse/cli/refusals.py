@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from lakehouse.log import escaped
 from lakehouse.reading.decisions import attempts, status
 from lakehouse.reading.messages import SHOWN, decided, message_facts, reason, stamp
+from lakehouse.reading.telling import number_of
 from quarantine.reasons import Reason
 
 if TYPE_CHECKING:
@@ -62,8 +63,7 @@ def report(one: Refused, *, as_hex: bool) -> list[str]:
     lines = [
         f"{one.position} is {status(one.standing)}{f', replayed {tried} times' if tried else ''}",
         f"  entity     {one.entity}, topic id {row['topic_id']}",
-        f"  refused    {stamp(row['_quarantined_at'])} in batch {row['_batch_id']}, "
-        f"rules {row['_rules']}",
+        f"  refused    {stamp(row['_quarantined_at'])} in {number_of(row)}, rules {row['_rules']}",
         *(f"  reason     {reason(said)}" for said in row["reasons"]),
         *(f"             {code}: {Reason(code).meaning}" for code in codes if code in set(Reason)),
         f"  landed     {stamp(row['_landed_at'])}, Kafka's time {stamp(row['timestamp'])}",

@@ -9,6 +9,7 @@ import click
 
 from lakehouse.cli.audit import rule, verdict
 from lakehouse.cli.output import json_option, show
+from lakehouse.log import escaped
 
 if TYPE_CHECKING:
     from lakehouse.audit.validation import Validation
@@ -124,4 +125,4 @@ def _lines(v: Validation, rows: dict[str, Any]) -> list[str]:
         lines.append("  its suite has no expectation of the whole table")
     lines.append("  the rows of its batch:" if rows else "  its commit says nothing of rows")
     lines += [rule(name, one) for name, one in rows.items()]
-    return lines
+    return list(map(escaped, lines))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lakehouse.errors import TableError
 from lakehouse.reading import engine, versions
 from lakehouse.reading.sql import quoted
 
@@ -65,7 +66,8 @@ def diff(
     touched counts as changed.
 
     Raises:
-        TableError: TABLE_MISSING, VERSION_GONE or TABLE_UNREADABLE.
+        TableError: TABLE_MISSING, VERSION_GONE, TABLE_UNREADABLE, or KEYS_CHANGED where a rebuild
+            has come between.
         MachineError: QUERY_STOPPED, for memory.
     """
     log = versions.log(table)
@@ -77,6 +79,7 @@ def diff(
     sides = Sides(tuple(old.schema.names), tuple(new.schema.names))
     properties = {name: value or "" for name, value in opened[1].metadata().configuration.items()}
     keys = table.keys(properties, sides.columns) or sides.common
+    _demand(keys, old, new, table.name)
     with engine.over(old=_apart(old, new), new=_apart(new, old)) as connection:
         connection.execute(_pairs(sides, keys, marks=marks))
         kinds = f"SELECT {KIND}, count(*) FROM pairs GROUP BY ALL"  # noqa: S608 - a constant
@@ -93,6 +96,16 @@ def diff(
         rows,
         whole=limit is None or added + changed + removed <= limit,
     )
+
+
+def _demand(keys: Sequence[str], old: Dataset | Marked, new: Dataset | Marked, table: str) -> None:
+    """Raise unless both versions have all *keys*, each of the same type."""
+    kinds = [{field.name: field.type for field in one.schema} for one in (old, new)]
+    for key in keys:
+        before, after = (kind.get(key) for kind in kinds)
+        if before != after:
+            old_kind, new_kind = (str(kind or "missing") for kind in (before, after))
+            raise TableError("KEYS_CHANGED", table=table, key=key, before=old_kind, after=new_kind)
 
 
 @dataclass(frozen=True)

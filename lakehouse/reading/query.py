@@ -79,7 +79,7 @@ def query(
         sources = [_source(catalog, parts, as_of) for parts in named]
         _refuse_what_has_no_meaning(sources, as_of)
         # A statement that names none may ask which there are.
-        there = [] if named else [tuple(one.name.split(".")) for one in catalog.existing()]
+        there = [] if named else [tuple(one.name.split(".", 2)) for one in catalog.existing()]
         bound = sources or [_source(catalog, parts, None) for parts in there]
         with engine.limited(connection, None):
             _bind(connection, bound)

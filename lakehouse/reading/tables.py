@@ -77,8 +77,9 @@ class Catalog:
     def names(self) -> list[str]:
         """Return the names of the tables that the lake can have, whether they exist or not."""
         streamed = [f"{layer}.{one}" for one in self.entities for layer in STREAMED]
+        decided = [f"quarantine.{one}_decisions" for one in self.entities]
         checked = [f"audit.silver.{one}.validations" for one in self.entities]
-        return [*streamed, *(f"audit.{name}" for name in streamed), *checked]
+        return [*streamed, *decided, *(f"audit.{name}" for name in streamed), *checked]
 
     def table(self, name: str) -> Table:
         """Return the table of that *name*: one of the entities', or one that is there.

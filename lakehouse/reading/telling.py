@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from lakehouse.layout import DESK
 from lakehouse.log import escaped
 from lakehouse.reading.messages import decided, reason, stamp, started
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from lakehouse.reading.batches import Batch
     from lakehouse.reading.story import Story, Told, Whereabouts
     from lakehouse.reading.trace import Absent, Row, Trace
@@ -59,7 +62,7 @@ def _verdict(found: Trace) -> list[str]:
     if refused is None:
         return ["  verdict    valid"] if found.fate in {"current", "superseded"} else []
     at = stamp(refused["_quarantined_at"])
-    under = f"batch {refused['_batch_id']}, rules {refused['_rules']}"
+    under = f"{number_of(refused)}, rules {refused['_rules']}"
     told = [f"             {reason(one)}" for one in refused["reasons"]]
     return [f"  verdict    refused at {at} in {under}", *told]
 
@@ -76,7 +79,18 @@ def _beaten(one: Told) -> list[str]:
 def _batch(batch: Batch | None) -> str:
     if batch is None:
         return "of its commit nothing is known any more"
-    return f"version {batch.version} (batch {batch.batch_id}) at {stamp(batch.at)}"
+    number = _number(batch.checkpoint, batch.batch_id)
+    return f"version {batch.version} ({number}) at {stamp(batch.at)}"
+
+
+def number_of(refused: Mapping[str, Any]) -> str:
+    """Name what refused a message: a batch of a stream, or what was done at the desk."""
+    return _number(refused["_checkpoint"], refused["_batch_id"])
+
+
+def _number(checkpoint: str, number: int) -> str:
+    """Name a batch of a stream, or what was done at the desk: each counts for itself."""
+    return f"request {number} of the desk" if checkpoint == DESK else f"batch {number}"
 
 
 def _row(row: Row | None) -> str:

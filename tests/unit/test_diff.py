@@ -139,6 +139,25 @@ def test_a_column_that_a_version_has_not_is_null_there(tmp_path: Path) -> None:
     assert back.rows["tags"].to_pylist() == [["x"], None]
 
 
+@pytest.mark.parametrize("kind", [pa.int64(), None])
+def test_versions_on_both_sides_of_a_change_of_keys_are_refused(
+    tmp_path: Path, kind: pa.DataType | None
+) -> None:
+    path = tmp_path / "silver" / "matches"
+    rows = planted.matches(("a", "live", 1, 0))
+    before = rows.drop_columns("match_id")
+    if kind is not None:
+        before = rows.set_column(0, "match_id", pa.array([1], kind))
+    write_deltalake(path, before)
+    write_deltalake(path, rows, mode="overwrite", schema_mode="overwrite")
+    planted.stamp(path, (), planted.SILVER)
+
+    with pytest.raises(TableError) as caught:
+        between(tmp_path, 0, 1)
+    assert (caught.value.code, caught.value.params["key"]) == ("KEYS_CHANGED", "match_id")
+    assert caught.value.params["before"] == ("missing" if kind is None else "int64")
+
+
 def test_nulls_nans_and_nested_values_are_equal_to_themselves(tmp_path: Path) -> None:
     path = tmp_path / "silver" / "matches"
     rows = pa.table(

@@ -52,6 +52,9 @@ def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return root
 
 
+ALL = "SHOW ALL TABLES"
+
+
 def asked(root: Path, sql: str, **wish: Any) -> Answer:
     return query(planted.catalog(root), sql, **wish)
 
@@ -146,12 +149,21 @@ def test_a_trail_is_a_table_by_its_own_name(lake: Path) -> None:
 
 
 def test_a_statement_that_names_no_table_can_ask_which_there_are(lake: Path) -> None:
-    answer = asked(lake, "SHOW ALL TABLES")
+    answer = asked(lake, ALL)
 
     there = [(row["database"], row["schema"], row["name"]) for row in answer.rows.to_pylist()]
     assert there == [("memory", "bronze", "matches"), ("memory", "silver", "matches")]
     assert answer.versions == {}
     assert found(lake, "SHOW TABLES") == []
+
+
+def test_every_table_that_is_there_is_shown(lake: Path) -> None:
+    for name in ("audit/silver.matches.validations", "quarantine/matches_decisions"):
+        write_deltalake(lake / name, pa.table({"rule": ["r"]}))
+
+    there = [(r["database"], r["schema"], r["name"]) for r in asked(lake, ALL).rows.to_pylist()]
+    assert ("audit", "silver", "matches.validations") in there
+    assert ("memory", "quarantine", "matches_decisions") in there
 
 
 def test_columns_of_one_name_are_told_apart(lake: Path) -> None:
