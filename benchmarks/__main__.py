@@ -145,7 +145,8 @@ def _shared(
         table = place.root / "merge" / "lake"
         _timed("fill", lambda: workers["ours"].run(merges.fill, table, rows))
         for keys in merges.KEYS if full else merges.KEYS[:1]:
-            measure = partial(merges.measure, table, workers, report, rows=rows, keys=keys)
+            kind = keys, rows
+            measure = partial(merges.measure, table, workers, report, kind, full=full)
             _timed(f"merge {keys}", measure)
     if "expectations" in wanted:
         _timed("expectations", lambda: expectations.measure(workers["ours"], report))

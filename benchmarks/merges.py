@@ -112,12 +112,8 @@ def textbook(rows: DataFrame, into: Table) -> None:
 
 
 VECTORS = "ours, with deletion vectors"
-CONTESTANTS = {
-    "ours": ours,
-    "textbook": textbook,
-    "ours, without bounds": boundless,
-    VECTORS: ours,
-}
+CONTESTANTS = {"ours": ours, "textbook": textbook}
+MORE = {"ours, without bounds": boundless, VECTORS: ours}
 
 
 def one(spark: SparkSession, root: Path, name: str, keys: tuple[str, int], number: int) -> float:
@@ -129,7 +125,7 @@ def one(spark: SparkSession, root: Path, name: str, keys: tuple[str, int], numbe
     table = clone(spark, root, to, vectors=name == VECTORS)
     cached = batch(spark, keys[1], keys[0])
     began = time.perf_counter()
-    CONTESTANTS[name](cached, table)
+    {**CONTESTANTS, **MORE}[name](cached, table)
     seconds = time.perf_counter() - began
     cached.unpersist()
     return seconds
@@ -144,32 +140,31 @@ def total(spark: SparkSession, root: Path, name: str, keys: str) -> list[object]
 
 
 def measure(
-    root: Path, workers: dict[str, Worker], report: Report, *, rows: int, keys: str
+    root: Path, workers: dict[str, Worker], report: Report, kind: tuple[str, int], *, full: bool
 ) -> None:
     """Merge into the table that `fill` made under *root*, and report.
 
-    The textbook works on stock settings, all others on ours.
+    *kind* are the kind of the batch's keys, and the number of rows that the table has. The textbook
+    works on stock settings, all others on ours. With *full* also without the bounds of the keys,
+    and with deletion vectors.
 
     Raises:
         UnequalError: the tables differ afterwards.
     """
+    keys, rows = kind
+    names = [*CONTESTANTS, *(MORE if full else ())]
     contestants = {
-        name: partial(
-            workers["stock" if name == "textbook" else "ours"].run, one, root, name, (keys, rows)
-        )
-        for name in CONTESTANTS
+        name: partial(workers["stock" if name == "textbook" else "ours"].run, one, root, name, kind)
+        for name in names
     }
     found = interleaved(contestants, warm=1, repeats=report.repeats)
-    sums = {name: workers["ours"].run(total, root, name, keys) for name in CONTESTANTS}
+    sums = {name: workers["ours"].run(total, root, name, keys) for name in names}
     if any(one != sums["ours"] for one in sums.values()):
         raise UnequalError(f"merge, {keys}: {sums}")
     report.add(f"MERGE of {BATCH} rows into {rows}, {keys} keys", *found.values())
     seconds = {name: own.figures for name, own in found.items()}
     name = "merge_10m_vs_textbook" if keys == "recent" else f"merge_{keys}_vs_textbook"
-    report.ratios |= {
-        name: ratio(seconds["textbook"], seconds["ours"]),
-        f"merge_{keys}_without_bounds": ratio(seconds["ours, without bounds"], seconds["ours"]),
-        f"merge_{keys}_with_vectors": ratio(
-            seconds["ours, with deletion vectors"], seconds["ours"]
-        ),
-    }
+    report.ratios[name] = ratio(seconds["textbook"], seconds["ours"])
+    for name in MORE if full else ():
+        told = name.removeprefix("ours, ").replace(" ", "_")
+        report.ratios[f"merge_{keys}_{told}"] = ratio(seconds[name], seconds["ours"])

@@ -6,6 +6,8 @@ import statistics
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import click
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
@@ -55,12 +57,13 @@ def interleaved(
 ) -> dict[str, Series]:
     """Return the figures of each contestant over *repeats* rounds, after *warm* that do not count.
 
-    Each is given the number of the round, for a folder of its own.
+    Each is given the number of the round, for a folder of its own. Each figure is told as it comes.
     """
     figures: dict[str, list[float]] = {name: [] for name in contestants}
     for number in range(warm + repeats):
         for name, run in contestants.items():
             found = run(number)
+            click.echo(f"  round {number}, {name}: {found:.2f}", err=True)
             if number >= warm:
                 figures[name].append(found)
     return {name: Series(name, tuple(own)) for name, own in figures.items()}
