@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from benchmarks.place import Place
 
-# What is produced before at the same rate, so that the JVM of the streams has compiled.
-WARM_SECONDS = 20
+# What is produced before, and taken to its end, so that the JVM of the streams has compiled.
+WARM_SECONDS = 30
 PATIENCE = 120
 TICK = 0.02
 
@@ -86,15 +86,19 @@ def latencies(place: Place, rate: int, seconds: int, trigger: str) -> list[float
         watcher.start()
         status = place.root / "lake" / "_state" / "silver.matches" / "status.json"
         _await(status, lambda said: said.get("state") in {"running", "idle"})
-        load = Load(rate * (WARM_SECONDS + seconds))
+        warm = Load(rate * WARM_SECONDS)
+        produce_steadily(place, warm, rate)
+        _await(status, lambda said: said["rows"] >= warm.count)
+        began = time.time()
+        load = Load(rate * seconds, start=warm.count)
         produce_steadily(place, load, rate)
-        _await(status, lambda said: said["rows"] >= load.count)
+        _await(status, lambda said: said["rows"] >= warm.count + load.count)
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(120)
         ended.set()
         watcher.join()
-    return _measured(log.parent, seen)
+    return _measured(log.parent, seen, began)
 
 
 def _await(status: Path, holds: Callable[[dict[str, Any]], bool]) -> None:
@@ -106,7 +110,7 @@ def _await(status: Path, holds: Callable[[dict[str, Any]], bool]) -> None:
         time.sleep(TICK)  # the file of another process: nothing wakes its reader
 
 
-def _measured(table: Path, seen: dict[int, float]) -> list[float]:
+def _measured(table: Path, seen: dict[int, float], began: float) -> list[float]:
     batches = {}
     for version, at in seen.items():
         text = (table / "_delta_log" / f"{version:020d}.json").read_text()
@@ -118,8 +122,7 @@ def _measured(table: Path, seen: dict[int, float]) -> list[float]:
     with duckdb.connect() as db:
         db.register("found", found)
         sent = db.execute("SELECT _batch_id, epoch_ms(_timestamp) / 1000.0 FROM found").fetchall()
-    first = min(at for _, at in sent) + WARM_SECONDS
-    return [batches[batch] - at for batch, at in sent if at >= first and batch in batches]
+    return [batches[batch] - at for batch, at in sent if at >= began and batch in batches]
 
 
 def measure(
