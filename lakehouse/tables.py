@@ -181,7 +181,7 @@ class Table:
         """Return Delta's own latest snapshot: a command would start Spark jobs to ask it."""
         jvm: Any = spark._jvm  # noqa: SLF001 - Delta's Python API does not show transactions
         none = jvm.scala.Option.empty()  # a Scala default argument has to be passed by hand
-        log = jvm.org.apache.spark.sql.delta.DeltaLog.forTable(spark._jsparkSession, self.path)  # noqa: SLF001
+        log = jvm.org.apache.spark.sql.delta.DeltaLog.forTable(spark._jsparkSession, self.path)  # noqa: SLF001 - as above
         return log.update(False, none, none)
 
 

@@ -58,19 +58,16 @@ def catch_up(spark: SparkSession, table: Table, lake: Lake) -> int:
 def _waiting(spark: SparkSession, table: Table, lake: Lake) -> list[Commit]:
     """Return the commits of *table* that its trail does not hold."""
     trail = lake.trail(table.name)
-    exists = trail.exists(spark)
-    folded = trail.transactions(spark).get(APPLICATION, -1) if exists else -1
+    folded = trail.transactions(spark).get(APPLICATION, -1) if trail.exists(spark) else -1
     return logged(spark, table, after=folded)
 
 
 def _fold(spark: SparkSession, new: list[Commit], trail: Table, lake: Lake) -> int:
-    exists = trail.exists(spark)
     # The first start has but the commit that made the table: the trail can begin with the next.
-    if not new or (not exists and new[-1].version == 0):
+    if not new or new[-1].version == 0:
         return 0
     rows = tables.frame(spark, [one.to_row() for one in new], TRAIL)
-    if not exists:
-        tables.create(spark, trail, rows.schema, lake)
+    tables.create(spark, trail, rows.schema, lake)
     writer = rows.coalesce(1).write.format("delta").mode("append")
     marks = {"txnAppId": APPLICATION, "txnVersion": str(new[-1].version)}
     writer.options(**marks).save(trail.path)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lakehouse.cli.output import json_option, show
-from lakehouse.log import escaped
 
 if TYPE_CHECKING:
     from lakehouse.audit.commits import Commit
@@ -71,6 +70,7 @@ def log(
 
 
 def _show_version(lake: LakeSettings, table: str | None, version: int, *, as_json: bool) -> None:
+    from lakehouse.log import escaped
     from lakehouse.reading.trail import trail, validations
 
     if table is None:

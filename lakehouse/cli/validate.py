@@ -9,7 +9,6 @@ import click
 
 from lakehouse.cli.audit import rule, verdict
 from lakehouse.cli.output import json_option, show
-from lakehouse.log import escaped
 
 if TYPE_CHECKING:
     from lakehouse.audit.validation import Validation
@@ -117,6 +116,8 @@ def _facts(v: Validation, rows: dict[str, Any]) -> dict[str, Any]:
 
 
 def _lines(v: Validation, rows: dict[str, Any]) -> list[str]:
+    from lakehouse.log import escaped
+
     lines = [f"{v.table} version {v.version}, suite {v.suite}"]
     for f in v.findings:
         said = f.error or f"{f.observed}  {f.meaning}"
