@@ -19,6 +19,7 @@ from benchmarks import (
     ablations,
     drains,
     expectations,
+    generator,
     growth,
     landings,
     latency,
@@ -41,10 +42,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 RESULTS = ROOT / "benchmarks" / "results"
-SCENARIOS = ("landing", "drain", "small", "merge", "expectations", "growth", "start", "latency")
+SCENARIOS = (
+    "generator",
+    "landing",
+    "drain",
+    "small",
+    "merge",
+    "expectations",
+    "growth",
+    "start",
+    "latency",
+)
 FULL = ("reading", "sizes", "memory", "ablations")
 # A driver of its own, or none: the others share those of JVMS.
-ALONE = {"start", "latency", "reading", "memory", "ablations"}
+ALONE = {"generator", "start", "latency", "reading", "memory", "ablations"}
 JVMS = (
     Jvm("ours"),
     Jvm("stock", stock=True),
@@ -90,6 +101,8 @@ def _measure(report: Report, wanted: tuple[str, ...], *, full: bool) -> None:
             broker.running(root / "kafka", jars, settings={"message.max.bytes": "20000000"})
         )
         place = Place(own.bootstrap, "drain", root / "lakes")
+        if "generator" in wanted:
+            _timed("generator", lambda: generator.measure(report))
         if set(wanted) - ALONE:
             with _working(JVMS, root) as workers:
                 _shared(place, workers, report, wanted=wanted, full=full)
