@@ -162,7 +162,8 @@ def _shared(
             measure = partial(merges.measure, table, workers, report, kind, full=full)
             _timed(f"merge {keys}", measure)
     if "expectations" in wanted:
-        _timed("expectations", lambda: expectations.measure(workers["ours"], report))
+        judge = partial(expectations.measure, workers["ours"], report, full=full)
+        _timed("expectations", judge)
     if "sizes" in wanted:
         _timed("sizes", lambda: sizes.measure(place, workers["ours"], report))
 

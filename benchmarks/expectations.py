@@ -4,8 +4,8 @@ Contestants, interleaved in one session, each on the same rows:
 
     none        parse, triage and count, without a suite
     ours        the same with the suite compiled into the parse, and GX's results from the counts
-    boolean     none, and then GX on the cached batch with result_format BOOLEAN_ONLY
     complete    none, and then GX on the cached batch with result_format COMPLETE
+    boolean     the same with BOOLEAN_ONLY: in the full benchmark alone
 
 No time counts before the results are equal: success of each expectation everywhere, and its
 unexpected rows where GX counts them. Published are the medians of what each adds to `none`, and
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F
@@ -63,6 +64,7 @@ SUITE: list[tuple[str, dict[str, Any]]] = [
         },
     ),
 ]
+FORMS = {"complete": "COMPLETE", "boolean": "BOOLEAN_ONLY"}
 RULES = [{"type": kind, "kwargs": kwargs, "severity": "warning"} for kind, kwargs in SUITE]
 
 
@@ -160,15 +162,18 @@ def _same(one: Any, kwargs: dict[str, Any]) -> bool:
     return all(one.expectation_config.kwargs.get(key) == value for key, value in kwargs.items())
 
 
-def seconds_of(spark: SparkSession, rows: int, repeats: int) -> dict[str, list[float]]:
-    """Return the seconds of each contestant, interleaved, after a round that does not count."""
+def seconds_of(
+    spark: SparkSession, rows: int, repeats: int, forms: Sequence[str]
+) -> dict[str, list[float]]:
+    """Return the seconds of each contestant, interleaved, after two rounds that do not count.
+
+    GX is a contestant in each of *forms*, by the names of FORMS.
+    """
     landed, plain, judged = messages(spark, rows), matches("t", []), matches("t", RULES)
-    boolean, complete = judged_by_gx("BOOLEAN_ONLY"), judged_by_gx("COMPLETE")
     contestants: dict[str, Callable[[], Any]] = {
         "none": lambda: batch(landed, plain),
         "ours": lambda: batch(landed, judged),
-        "boolean": lambda: batch(landed, plain, boolean),
-        "complete": lambda: batch(landed, plain, complete),
+        **{form: partial(batch, landed, plain, judged_by_gx(FORMS[form])) for form in forms},
     }
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     for number in range(repeats + 2):
@@ -178,7 +183,7 @@ def seconds_of(spark: SparkSession, rows: int, repeats: int) -> dict[str, list[f
             said[name] = run()
             if number > 1:
                 seconds[name].append(time.perf_counter() - began)
-        for name in ("boolean", "complete"):
+        for name in forms:
             differ = unequal(said["ours"], said[name], counted=name == "complete")
             if differ:
                 raise UnequalError(f"{name} and ours differ in {', '.join(differ)}")
@@ -186,13 +191,15 @@ def seconds_of(spark: SparkSession, rows: int, repeats: int) -> dict[str, list[f
     return seconds
 
 
-def measure(worker: Worker, report: Report) -> None:
+def measure(worker: Worker, report: Report, *, full: bool) -> None:
     """Measure what expectations add to a batch of either size, and report.
 
     The ratio that bears a name of its own is that of the larger batch, where ours has most to do.
+    With *full* also GX that tells no more than success.
     """
+    forms = tuple(FORMS) if full else ("complete",)
     for rows in SIZES:
-        found = worker.run(seconds_of, rows, report.repeats)
+        found = worker.run(seconds_of, rows, report.repeats, forms)
         report.add(
             f"a batch of {rows} rows judged by ten expectations",
             *(Series(name, tuple(own)) for name, own in found.items()),

@@ -14,7 +14,9 @@ from benchmarks.outputs import UnequalError
 from benchmarks.place import matches
 from benchmarks.rounds import Report, interleaved, ratio
 from lakehouse import layout
+from lakehouse.audit.records import Rows
 from lakehouse.tables import Lake, Table, quoted
+from silver.counts import Counts
 from silver.merge import merge
 from silver.newest import newest
 from silver.table import columns, prepare
@@ -95,7 +97,8 @@ def clone(spark: SparkSession, root: Path, to: Path, *, vectors: bool) -> Table:
 def ours(rows: DataFrame, into: Table) -> None:
     """Merge as the product does."""
     least, most = rows.agg(F.min("match_id"), F.max("match_id")).collect()[0]
-    merge(rows, matches("t"), into=into, bounds={"match_id": (least, most)})
+    counts = Counts((), Rows(BATCH, BATCH, 0, {}), bounds={"match_id": (least, most)})
+    merge(rows, matches("t"), into=into, counts=counts)
 
 
 def boundless(rows: DataFrame, into: Table) -> None:

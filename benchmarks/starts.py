@@ -74,13 +74,17 @@ def stock(place: Place) -> float:
 
 
 def measure(place: Place, report: Report) -> None:
-    """Start both in turn, the page cache warm, and report."""
+    """Start both in turn, and report.
+
+    No round to warm up: each start is a JVM of its own, and the broker and its clients have read
+    the JDK and the jars already.
+    """
     found = interleaved(
         {
             "ours": lambda n: ours(place.at(f"start.ours.{n}")),
             "stock": lambda n: stock(place.at(f"start.stock.{n}")),
         },
-        warm=1,
+        warm=0,
         repeats=report.repeats,
     )
     report.add("from the command to the first commit of bronze", *found.values())

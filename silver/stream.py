@@ -90,7 +90,7 @@ def refine(messages: DataFrame, batch: Batch) -> BatchCounts:
             if record.rows.quarantined:
                 quarantine.append(batch.corrupt(triaged), to=batch.quarantine)
             rows = newest(batch.valid(triaged), batch.entity)
-            merged = merge(rows, batch.entity, into=batch.silver, bounds=counts.bounds)
+            merged = merge(rows, batch.entity, into=batch.silver, counts=counts)
         batch.breaker.passed(record)
         outcome = batch.outcome(spark, counts, merged)
         report(triaged, record, outcome, batch)

@@ -230,51 +230,58 @@ def end(spark: SparkSession, lake: Lake) -> dict[str, list[str]]:
     }
 
 
-@pytest.mark.parametrize(
-    ("module", "name", "before"),
-    [
-        (replay, "count", True),
-        (decisions, "append", True),
-        (decisions, "append", False),
-        (replay, "merge", True),
-        (replay, "merge", False),
-    ],
-)
-def test_a_replay_that_is_killed_ends_where_one_that_is_not_does(
+def test_a_replay_that_is_killed_at_each_point_in_turn_ends_where_one_that_is_not_does(
     spark: SparkSession,
     config: Config,
     matches: Entity,
     lake: Lake,
     replayed: dict[str, list[str]],
     monkeypatch: pytest.MonkeyPatch,
-    module: Any,
-    name: str,
-    *,
-    before: bool,
 ) -> None:
-    with monkeypatch.context() as patched:
-        killed(patched, module, name, before=before)
-        with pytest.raises(Killed):
-            serve(spark, config, mended(matches), "replay")
-    if (name, before) == ("append", False):
-        # Decided and not yet merged: to the proof these messages are as they were. The rules are
-        # changed back meanwhile, and the stream starts: what was decided is decided.
-        assert fates(spark, matches, lake) == {"current": 2, "superseded": 1, "quarantined": 5}
-        sessions: list[SparkSession] = []
-
-        def released(own: SparkSession, *args: Any) -> dict[str, Any]:
-            sessions.append(own)
-            return replay.release(own, *args)
-
-        monkeypatch.setattr(desk, "release", released)
-        run_once(spark, config, [matches], "silver")
-        # In a session of its own: on that of the streams another one could inherit its transaction.
-        assert [own is spark for own in sessions] == [False]
+    for module, name, before in (
+        (replay, "count", True),
+        (decisions, "append", True),
+        (decisions, "append", False),
+        (replay, "merge", True),
+        (replay, "merge", False),
+    ):
+        with monkeypatch.context() as patched:
+            killed(patched, module, name, before=before)
+            with pytest.raises(Killed):
+                serve(spark, config, mended(matches), "replay")
     serve(spark, config, mended(matches), "replay")
     assert end(spark, lake) == replayed
     ended = versions(spark, lake)
     serve(spark, config, mended(matches), "replay")
     assert versions(spark, lake) == ended
+
+
+def test_what_was_decided_before_a_kill_is_done_by_the_next_start_whatever_its_rules(
+    spark: SparkSession,
+    config: Config,
+    matches: Entity,
+    lake: Lake,
+    replayed: dict[str, list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with monkeypatch.context() as patched:
+        killed(patched, decisions, "append", before=False)
+        with pytest.raises(Killed):
+            serve(spark, config, mended(matches), "replay")
+    # Decided and not yet merged: to the proof these messages are as they were. The rules are
+    # changed back meanwhile, and the stream starts: what was decided is decided.
+    assert fates(spark, matches, lake) == {"current": 2, "superseded": 1, "quarantined": 5}
+    sessions: list[SparkSession] = []
+
+    def released(own: SparkSession, *args: Any) -> dict[str, Any]:
+        sessions.append(own)
+        return replay.release(own, *args)
+
+    monkeypatch.setattr(desk, "release", released)
+    run_once(spark, config, [matches], "silver")
+    # In a session of its own: on that of the streams another one could inherit its transaction.
+    assert [own is spark for own in sessions] == [False]
+    assert end(spark, lake) == replayed
 
 
 def test_messages_are_chosen_as_the_desk_lists_them(

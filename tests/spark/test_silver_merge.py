@@ -13,6 +13,7 @@ from lakehouse.entities import from_contents
 from lakehouse.lake import Lake
 from lakehouse.proof.fates import Fate, prove
 from lakehouse.run import Run
+from silver import merge
 from silver.counts import count
 from silver.parse import parse
 from silver.triage import triage
@@ -224,3 +225,25 @@ def test_a_key_meets_its_row_wherever_it_lies_in_the_order_of_keys(
     triaged = triage(parse(landed(spark, [{"id": key} for key in keys]), things), things)
     bounds = count(triaged, things).bounds
     assert bounds == ({} if kind == "DATE" else {"id": (min(keys), max(keys))})
+
+
+def test_where_each_batch_updates_the_one_before_it_a_batch_costs_no_more_and_more(
+    spark: SparkSession, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else new rows join those around an updated one, and a file that all batches copy grows."""
+    things = entity("id INT NOT NULL, n INT", 'keys = ["id"]')
+    lake = Run(config).lake
+    monkeypatch.setattr(merge, "FILE_ROWS", 4)
+    monkeypatch.setattr(merge, "FILE_BATCHES", 0)
+    for number in range(8):
+        batch = [{"id": 2 * number + n, "n": number} for n in (-1, 0, 1)]
+        plant(spark, lake, things, batch, 3 * number)
+        run_once(spark, config, [things], "silver")
+    table = lake.table("silver", "things")
+    history = table.delta(spark).history(1).select("operationMetrics").collect()
+    assert int(history[0][0]["numTargetRowsCopied"]) <= 8
+    found = rows(spark, lake, "silver", "things")
+    assert {row["id"]: row["n"] for row in found} == {n: (n + 1) // 2 for n in range(-1, 15)} | {
+        15: 7
+    }
+    assert spark.conf.get(merge.MOST_ROWS) == "0"
