@@ -253,10 +253,12 @@ def _run(place: Place, *, once: bool = True) -> Run:
 def _commit_bytes(place: Place) -> str:
     """Return a bound that has a silver batch take the files of just one bronze commit.
 
-    Delta takes files until the bound is passed: a little less than the first commit with rows has.
+    Delta takes files until the bound is passed: a little less than the newest batch has.
     """
-    for file in sorted((place.root / "bronze" / "matches" / "_delta_log").glob("*.json")):
+    log = place.root / "bronze" / "matches" / "_delta_log"
+    for file in sorted(log.glob("*.json"), reverse=True):
         actions = map(json.loads, file.read_text().split("\n")[:-1])
-        if size := sum(one["add"]["size"] for one in actions if "add" in one):
+        added = (one["add"] for one in actions if "add" in one)
+        if size := sum(one["size"] for one in added if one["dataChange"]):
             return f"{size * 9 // 10}b"
     return "256m"

@@ -1,16 +1,18 @@
 """What a batch costs once its tables have had many commits, compaction and checkpoints included.
 
-Hundreds of real batches would take half an hour. So a lake gets a few, and then commits are planted
-in the log of each table: each adds one more small file, a hard link to one that is there, without
-new data for a stream. After every fifty the product's own compaction runs, and Delta writes a
-checkpoint, as both would have. What is measured are real batches on top of that.
+Hundreds of real batches would take half an hour. So a lake gets all the rows that they would have
+brought in a few larger ones, and then commits are planted in the log of each table. In bronze and
+quarantine each adds one more small file, a hard link to one that is there, without new data for a
+stream; in silver none, since the MERGE of a batch replaces about as many files as it adds, and a
+key has one row. After every fifty the product's own compaction runs, and Delta writes a checkpoint,
+as both would have. What is measured are real batches on top of that.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 
 # So many batches a round; the first pays for the start of its query.
 BATCHES = 2
+# In so many batches the rows of a lake's former batches come.
+LANDED = 10
 LAYERS = ("bronze", "silver", "quarantine")
 
 
@@ -41,32 +45,28 @@ def grow(spark: SparkSession, root: Path, commits: int) -> None:
     lake = Run(config(root)).lake
     for layer in LAYERS:
         table = lake.table(layer, "matches")
-        small = _small(Path(table.path) / "_delta_log")
+        small = None if layer == "silver" else _small(Path(table.path) / "_delta_log")
         for version in range(table.version(spark) + 1, commits):
-            if version % compaction.COMPACT_AFTER:
+            due = version % compaction.COMPACT_AFTER == 0
+            if not (due and compaction.compact(spark, table, "growth")):
                 _plant(Path(table.path), version, small)
-            else:
-                compaction.compact(spark, table, "growth")
+            if due:
                 _checkpoint(spark, table)
 
 
 def _small(log: Path) -> dict[str, Any]:
-    """Return the file that the first commit with rows added, as its log has it."""
-    for commit in sorted(log.glob("*.json")):
-        for action in map(json.loads, commit.read_text().split("\n")[:-1]):
-            if "add" in action:
-                found: dict[str, Any] = action["add"]
-                return found
-    raise LookupError(f"no file was ever added in {log}")
+    """Return the smallest file that any commit added, as its log has it."""
+    lines = (line for commit in log.glob("*.json") for line in commit.read_text().split("\n")[:-1])
+    added = [action["add"] for action in map(json.loads, lines) if "add" in action]
+    found: dict[str, Any] = min(added, key=lambda file: file["size"])
+    return found
 
 
-def _plant(table: Path, version: int, small: dict[str, Any]) -> None:
+def _plant(table: Path, version: int, small: dict[str, Any] | None) -> None:
     """Add version *version* to the log of *table*: one more file like *small*, and no new data."""
     log = table / "_delta_log"
     before = (log / f"{version - 1:020d}.json").read_text().split("\n")[:-1]
     told = next(one["commitInfo"] for one in map(json.loads, before) if "commitInfo" in one)
-    copied = Path(small["path"]).with_name(f"{version:08d}-{Path(small['path']).name}")
-    os.link(table / small["path"], table / copied)
     info = {
         "inCommitTimestamp": told["inCommitTimestamp"] + 1,
         "timestamp": told["timestamp"] + 1,
@@ -74,8 +74,12 @@ def _plant(table: Path, version: int, small: dict[str, Any]) -> None:
         "operationParameters": {"mode": "Append"},
         "isBlindAppend": True,
     }
-    added = {**small, "path": str(copied), "dataChange": False}
-    lines = (json.dumps(one) for one in ({"commitInfo": info}, {"add": added}))
+    actions: list[dict[str, Any]] = [{"commitInfo": info}]
+    if small:
+        copied = Path(small["path"]).with_name(f"{version:08d}-{Path(small['path']).name}")
+        os.link(table / small["path"], table / copied)
+        actions.append({"add": {**small, "path": str(copied), "dataChange": False}})
+    lines = map(json.dumps, actions)
     (log / f"{version:020d}.json").write_text("\n".join(lines) + "\n")
 
 
@@ -86,8 +90,9 @@ def _checkpoint(spark: SparkSession, table: Table) -> None:
     log.checkpoint(log.update(False, none, none), none)
 
 
-def one(worker: Worker, place: Place, _: int) -> float:
+def one(worker: Worker, place: Place, sent: Load) -> float:
     """Return the seconds of a batch on the lake of *place*, bronze's and silver's together."""
+    produce(place.bootstrap, place.topic, sent)
     worker.run(c.pipeline, place)
     found = [batch_seconds(place.root, layer)[1 - BATCHES :] for layer in ("bronze", "silver")]
     return sum(map(median, found))
@@ -95,25 +100,14 @@ def one(worker: Worker, place: Place, _: int) -> float:
 
 def measure(place: Place, worker: Worker, report: Report, sizes: tuple[int, ...]) -> None:
     """Measure a batch on lakes of so many commits each, and report each size over the first."""
-    produce(place.bootstrap, place.topic, Load(BATCHES * place.rows))
-    young = place.at(f"growth.{sizes[0]}")
-    worker.run(c.pipeline, young)
-    lakes = {commits: place.at(f"growth.{commits}") for commits in sizes}
-    for commits, lake in lakes.items():
-        if lake != young:
-            shutil.copytree(young.root, lake.root)
-            worker.run(grow, lake.root, commits)
-    worker.run(grow, young.root, sizes[0])
-    sent = BATCHES * place.rows
-
-    def run(commits: int, number: int) -> float:
-        nonlocal sent
-        if commits == sizes[0]:  # the first of a round sends what all of them take
-            produce(place.bootstrap, place.topic, Load(BATCHES * place.rows, start=sent))
-            sent += BATCHES * place.rows
-        return one(worker, lakes[commits], number)
-
-    contestants = {f"after {commits} commits": partial(run, commits) for commits in sizes}
+    contestants = {}
+    for commits in sizes:
+        own = place.at(f"growth.{commits}").on(f"growth-{commits}")
+        rows = commits * own.rows
+        produce(own.bootstrap, own.topic, Load(rows))
+        worker.run(c.pipeline, replace(own, rows=rows // LANDED))
+        worker.run(grow, own.root, commits)
+        contestants[f"after {commits} commits"] = partial(_next, worker, own, rows)
     found = interleaved(contestants, warm=1, repeats=report.repeats)
     report.add(
         f"batches of {place.rows} rows on a lake that has grown, bronze and silver",
@@ -122,3 +116,8 @@ def measure(place: Place, worker: Worker, report: Report, sizes: tuple[int, ...]
     first, *others = found.values()
     for commits, later in zip(sizes[1:], others, strict=True):
         report.ratios[f"growth_{commits}_over_{sizes[0]}"] = ratio(later.figures, first.figures)
+
+
+def _next(worker: Worker, place: Place, sent: int, number: int) -> float:
+    new = BATCHES * place.rows
+    return one(worker, place, Load(new, start=sent + number * new))

@@ -203,7 +203,8 @@ class SourceError(LakehouseError):
         "TOPIC_MISSING": Message(
             "topic '{topic}' does not exist on {bootstrap}",
             "streams never create topics",
-            "create the topic, or correct `topic` in the entity's entity.toml",
+            "create it, such as with `kafka-topics.sh --create`; or correct `topic` in "
+            "entity.toml; or remove the folder of an entity that you do not need",
         ),
         "TOPIC_RECREATED": Message(
             "topic '{topic}' is not the topic this table was filled from",
@@ -247,7 +248,7 @@ class TableError(LakehouseError):
             "table {table} does not fit the entity: {difference}",
             "a stream only ever adds nullable columns to its table",
             "undo the change; silver can be derived anew with it: "
-            "`lakehouse rebuild silver ENTITY --apply`",
+            "`lakehouse rebuild silver {entity} --apply`",
         ),
         "VERSION_GONE": Message(
             "{table} has no version {version} that can be read",

@@ -218,7 +218,7 @@ def create(
         builder.execute()
     except AnalysisException as error:
         difference = _first_line(error)
-        raise TableError("SCHEMA_CONFLICT", table=table.name, difference=difference) from error
+        raise _unfit(table, difference) from error
     except (PySparkException, Py4JJavaError) as error:
         raise TableError("ROOT_UNWRITABLE", root=lake.root, reason=_first_line(error)) from error
 
@@ -256,14 +256,19 @@ def compare(spark: SparkSession, table: Table, columns: StructType) -> list[str]
     for name, kind in there.items():
         if name not in wanted:
             difference = f"column '{name}' is in the table and no longer in the entity"
-            raise TableError("SCHEMA_CONFLICT", table=table.name, difference=difference)
+            raise _unfit(table, difference)
         if wanted[name] != kind:
             difference = (
                 f"column '{name}' is {kind.simpleString()} in the table and "
                 f"{wanted[name].simpleString()} in the entity"
             )
-            raise TableError("SCHEMA_CONFLICT", table=table.name, difference=difference)
+            raise _unfit(table, difference)
     return list(there)
+
+
+def _unfit(table: Table, difference: str) -> TableError:
+    entity = table.name.partition(".")[2]
+    return TableError("SCHEMA_CONFLICT", table=table.name, entity=entity, difference=difference)
 
 
 def alter(spark: SparkSession, table: Table, properties: Mapping[str, str]) -> None:

@@ -121,8 +121,8 @@ ADVICE = {
         (
             "Compare `expected` and `got` of the reason, and have the producer send that type; "
             "null for what is not known.",
-            "Where the producer is right, the column's type in schema.ddl is not. The type of a "
-            "column that a table has cannot be changed: a new column, or a new lake.",
+            "Where the producer is right, the column's type in schema.ddl is not: change it, and "
+            "have `lakehouse rebuild silver ENTITY --apply` derive silver anew.",
             _AGAIN,
         ),
     ),
@@ -135,8 +135,8 @@ ADVICE = {
         (
             "Look at `got`: a value that cannot be is an error of the producer, such as "
             "milliseconds where seconds are meant, or -1 written without a sign.",
-            "Where the value is right, the column is too small. The type of a column that a table "
-            "has cannot be changed: a new column, or a new lake.",
+            "Where the value is right, the column is too small: change its type in schema.ddl, and "
+            "have `lakehouse rebuild silver ENTITY --apply` derive silver anew.",
             _AGAIN,
         ),
     ),

@@ -41,8 +41,9 @@ def replay(
 ) -> None:
     """Judge refused messages again, by the rules of today, and release those that pass.
 
-    All that are open, or those that the options choose. A released message is merged into silver in
-    its original order, so it never overwrites a newer row; one that does not pass is refused again.
+    All that were neither released nor discarded, or those that the options choose. A released
+    message is merged into silver in its original order, so it never overwrites a newer row; one
+    that does not pass is refused again.
     Messages that today's rules have refused before are left alone, so a second replay changes
     nothing. A running stream reads its rules anew, and goes on under them.
 

@@ -115,8 +115,10 @@ def stats(ctx: click.Context, names: tuple[str, ...], wanted: Wanted, *, as_json
 
     Example: `lakehouse quarantine stats --since 2026-01-31`
 
-    JSON: `{entities: {ENTITY: {total, statuses, reasons: [{code, messages, open}], rules: [{rule,
-    messages, open}], days: [{day, messages}]}}}`.
+    Unsettled are those that were neither released nor discarded.
+
+    JSON: `{entities: {ENTITY: {total, statuses, reasons: [{code, messages, unsettled}],
+    rules: [{rule, messages, unsettled}], days: [{day, messages}]}}}`.
     """
     from lakehouse.reading.quarantine import stats as counted
 
@@ -221,7 +223,8 @@ def _counted(one: Stats) -> list[str]:
     lines = [f"{one.entity}: {one.total} refused{f': {statuses}' if statuses else ''}"]
     for head, key, rows in (("reason", "code", one.reasons), ("rule", "rule", one.rules)):
         lines += [
-            f"  {head:<7} {row['messages']:>8}  {row['open']:>8} open  {row[key]}" for row in rows
+            f"  {head:<7} {row['messages']:>8}  {row['unsettled']:>8} unsettled  {row[key]}"
+            for row in rows
         ]
     lines += [f"  {row['day']} {row['messages']:>5}" for row in one.days[-DAYS:]]
     return [escaped(line) for line in lines]

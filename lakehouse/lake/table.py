@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from lakehouse.reading.versions import AsOf, Log
 
 STATUSES = pa.schema({"status": pa.string(), "messages": pa.int64()})
-REASONS = pa.schema({"reason": pa.string(), "messages": pa.int64(), "open": pa.int64()})
+REASONS = pa.schema({"reason": pa.string(), "messages": pa.int64(), "unsettled": pa.int64()})
 
 
 @dataclass(frozen=True, repr=False)
@@ -179,14 +179,14 @@ class Quarantine(Table):
     """
 
     def by_reason(self) -> Rows:
-        """Return how many messages each reason refused, and how many of them are open.
+        """Return how many messages each reason refused, and how many of them are unsettled.
 
-        A message with two reasons counts under both.
+        Those were neither released nor discarded. A message with two reasons counts under both.
         """
         from lakehouse.reading.quarantine import Wanted, reasons
 
         found = [
-            {"reason": one["code"], "messages": one["messages"], "open": one["open"]}
+            {"reason": one["code"], "messages": one["messages"], "unsettled": one["unsettled"]}
             for one in reasons(self._desk(), Wanted())
         ]
         return Rows(pa.Table.from_pylist(found, REASONS))

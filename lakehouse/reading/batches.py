@@ -7,12 +7,14 @@ an OPTIMIZE, is no batch.
 
 from __future__ import annotations
 
+import json
 from bisect import bisect_right
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.audit.commits import APPLICATION
+from lakehouse.layout import DESK
 from lakehouse.reading.rows import ask, opened
 from lakehouse.reading.sql import literal
 from lakehouse.reading.trail import commit_at
@@ -40,17 +42,26 @@ HELD = (
 
 @dataclass(frozen=True)
 class Batch:
-    """A batch of a stream and the version of the table that it made."""
+    """A batch of a stream and the version of the table that it made.
+
+    Or what was done at the desk, which then has a `verb`: replay or rebuild.
+    """
 
     version: int
     at: datetime
     checkpoint: str
     batch_id: int
+    verb: str | None = None
 
     @property
     def facts(self) -> dict[str, Any]:
         """The batch as JSON has it."""
-        return {"version": self.version, "at": self.at.isoformat(), "batch_id": self.batch_id}
+        return {
+            "version": self.version,
+            "at": self.at.isoformat(),
+            "batch_id": self.batch_id,
+            "verb": self.verb,
+        }
 
 
 @dataclass(frozen=True)
@@ -103,8 +114,12 @@ class Batches:
             if (one.checkpoint, one.batch_id) == (checkpoint, batch_id):
                 return _batch(one)
         where = f"checkpoint = {literal(checkpoint)} AND batch_id = {batch_id}"
-        rows = ask(f"SELECT {BATCH} FROM t WHERE {where}", t=self.trail)  # noqa: S608 - literals
-        return next((Batch(**row) for row in rows if row["version"] <= self.upto), None)
+        said = "record" if checkpoint == DESK else "NULL AS record"
+        for row in ask(f"SELECT {BATCH}, {said} FROM t WHERE {where}", t=self.trail):  # noqa: S608 - literals
+            verb = json.loads(row.pop("record") or "{}").get("verb")
+            if row["version"] <= self.upto:
+                return Batch(**row, verb=verb)
+        return None
 
     def _holding(self, wanted: set[Position], where: str) -> dict[Position, Batch]:
         spans: dict[tuple[str, str | None, int], list[tuple[int, int, Batch]]] = {}
@@ -189,4 +204,5 @@ def batches(lake: LakeSettings, layer: str, entity: str, upto: int) -> Batches:
 
 
 def _batch(one: Commit) -> Batch:
-    return Batch(one.version, one.committed_at, one.checkpoint or "", one.batch_id or 0)
+    place = one.version, one.committed_at, one.checkpoint or "", one.batch_id or 0
+    return Batch(*place, one.facts.get("verb"))

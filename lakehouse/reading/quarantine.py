@@ -115,7 +115,8 @@ class Refused:
 class Stats:
     """How many messages are refused: by status, reason, rule and day of the refusal.
 
-    A message with two reasons counts under both. `open` ones are given beside all of them.
+    A message with two reasons counts under both. Beside all of them those are given that are
+    `unsettled`: neither released nor discarded.
     """
 
     entity: str
@@ -197,7 +198,7 @@ def statuses(at: Desk, wanted: Wanted) -> dict[str, int]:
 
 
 def reasons(at: Desk, wanted: Wanted) -> tuple[dict[str, Any], ...]:
-    """Return how many messages that are *wanted* have each reason: code, messages, open.
+    """Return how many messages that are *wanted* have each reason: code, messages, unsettled.
 
     A message with two reasons counts under both.
     """
@@ -217,13 +218,14 @@ def export(at: Desk, wanted: Wanted) -> tuple[pa.Schema, Iterator[pa.RecordBatch
 
 def _told(at: Desk, hits: str, name: str) -> tuple[dict[str, Any], ...]:
     """Return how many messages have each *name*, code or rule, among their reasons."""
+    settled = ", ".join(map(literal, SETTLED))
     rows = _ask(
         at,
         f"{hits}, told AS (SELECT DISTINCT {PLACE}, status, r['{name}'] AS told "  # noqa: S608
         f"FROM (SELECT {PLACE}, status, unnest(reasons) AS r FROM hits)) "
         f"SELECT told AS {name}, count(*) AS messages, "
-        f"count(*) FILTER (WHERE status = '{OPEN}') AS open FROM told WHERE told IS NOT NULL "
-        "GROUP BY 1 ORDER BY 2 DESC, 1",
+        f"count(*) FILTER (WHERE status NOT IN ({settled})) AS unsettled FROM told "
+        "WHERE told IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1",
     )
     return tuple(rows)
 

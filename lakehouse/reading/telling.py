@@ -40,6 +40,7 @@ def trace_lines(one: Told, *, several: bool = False, alone: bool = False) -> lis
         f"  bronze     {_batch(found.landed)}, Kafka's time {stamp(row['timestamp'])}",
         f"  value      {started(row)}",
         f"  silver     {_batch(found.taken) if found.taken else untaken}",
+        *_made(found),
         *_verdict(found),
     ]
     if key:
@@ -57,10 +58,22 @@ def trace_lines(one: Told, *, several: bool = False, alone: bool = False) -> lis
     return [escaped(line) for line in lines]
 
 
+def _made(found: Trace) -> list[str]:
+    """Return what wrote the row of a message, where it is not the batch that read the message."""
+    if found.fate != "current" or found.now is None:
+        return []
+    own = found.now.batch
+    if own and found.taken and own.version == found.taken.version:
+        return []
+    return [f"  row        written by {_batch(own) if own else 'a version not known'}"]
+
+
 def _verdict(found: Trace) -> list[str]:
     refused = found.refused
     if refused is None:
-        return ["  verdict    valid"] if found.fate in {"current", "superseded"} else []
+        own = found.now.batch if found.fate == "current" and found.now else None
+        by = ", by the rules of that rebuild" if own and own.verb == "rebuild" else ""
+        return [f"  verdict    valid{by}"] if found.fate in {"current", "superseded"} else []
     at = stamp(refused["_quarantined_at"])
     under = f"{number_of(refused)}, rules {refused['_rules']}"
     told = [f"             {reason(one)}" for one in refused["reasons"]]
@@ -80,6 +93,7 @@ def _batch(batch: Batch | None) -> str:
     if batch is None:
         return "of its commit nothing is known any more"
     number = _number(batch.checkpoint, batch.batch_id)
+    number = f"{batch.verb}, {number}" if batch.verb else number
     return f"version {batch.version} ({number}) at {stamp(batch.at)}"
 
 
@@ -96,7 +110,9 @@ def _number(checkpoint: str, number: int) -> str:
 def _row(row: Row | None) -> str:
     if row is None:
         return "none"
-    return f"{row.position} since {_batch(row.batch) if row.batch else 'a version not known'}"
+    batch = _batch(row.batch) if row.batch else "a version not known"
+    # A rebuild writes rows again that were there before.
+    return f"{row.position} {'written by' if row.batch and row.batch.verb else 'since'} {batch}"
 
 
 def whereabouts_lines(found: Whereabouts) -> list[str]:

@@ -60,10 +60,12 @@ def test_verify_ends_with_0_where_all_holds_and_with_1_and_the_differences_where
     monkeypatch.setenv("LAKEHOUSE__LAKE__ROOT", str(tmp_path / "lake"))
     monkeypatch.setattr("lakehouse.session.start", lambda _: spark)
     monkeypatch.setattr("lakehouse.session.stop", lambda _: None)
-    verify = ["--conf", str(CONF), "audit", "verify", "--entity", "players"]
+    shutil.rmtree(tmp_path / "lake" / "bronze" / "matches")  # a sample that never ran
+    verify = ["--conf", str(CONF), "audit", "verify"]
     good = CliRunner().invoke(commands, verify)
     assert good.exit_code == 0, good.output
     assert f"{demo.facts['players']['produced']} in bronze = 60 current + " in good.stdout
+    assert "matches: nothing has landed yet" in good.stdout
     assert re.search(r"verified in [\d.]+ s; the streams took [\d.]+ s, [\d.]+ of it", good.stdout)
 
     path = tmp_path / "lake" / "silver" / "players"

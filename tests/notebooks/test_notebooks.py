@@ -331,9 +331,9 @@ def test_quarantine_draws_what_the_desk_counts(run: Callable[[str], Run], lake: 
     assert [one.title for one in picture.axes] == list(ENTITIES)
     for one in picture.axes:
         said = lake.quarantine(one.title).by_reason().arrow().to_pylist()
-        assert one.bars("open") == {each["reason"]: each["open"] for each in said}
+        assert one.bars("unsettled") == {each["reason"]: each["unsettled"] for each in said}
         assert one.bars("decided") == {
-            each["reason"]: each["messages"] - each["open"] for each in said
+            each["reason"]: each["messages"] - each["unsettled"] for each in said
         }
 
 

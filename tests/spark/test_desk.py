@@ -13,8 +13,10 @@ from lakehouse import owner, pipeline, tables
 from lakehouse.entities import from_contents
 from lakehouse.errors import ConfigError, TableError
 from lakehouse.proof.verify import verify
+from lakehouse.reading.positions import Position
 from lakehouse.reading.quarantine import Wanted
 from lakehouse.reading.rows import ask
+from lakehouse.reading.story import of_position
 from lakehouse.reading.trace import look, traces
 from lakehouse.run import Run
 from quarantine import decisions
@@ -175,6 +177,17 @@ def test_what_passes_under_mended_rules_is_released_in_its_order_and_only_once(
     assert sorted(one.fate for one in traced) == sorted(
         ["current"] * 3 + ["superseded"] * 3 + ["quarantined"] * 2
     )
+    version = lake.table("silver", "matches").version(spark)
+    assert f"row        written by version {version} (replay, request 1 of the desk)" in told(
+        config, matches, 2
+    )
+
+
+def told(config: Config, matches: Entity, offset: int) -> str:
+    """Return what a trace tells people of the message at *offset*."""
+    found = of_position(look(config.lake, matches), Position("esports-matches", 0, offset))
+    assert isinstance(found, list)
+    return repr(found[0])
 
 
 def counts(derived: dict[str, Any]) -> dict[str, int]:
@@ -349,6 +362,10 @@ def test_a_rebuild_changes_exactly_the_rows_that_it_shows(
     assert counts(done) == counts(shown)
     assert fates(spark, mended(matches), lake) == {"current": 3, "superseded": 3, "quarantined": 2}
     silver = lake.table("silver", "matches")
+    rescued = told(config, matches, 2)
+    at = silver.version(spark)
+    assert f"row        written by version {at} (rebuild, request 1 of the desk)" in rescued
+    assert "verdict    valid, by the rules of that rebuild" in rescued
     assert silver.read(spark, 2).count() == len(old)
     assert lake.table("quarantine", "matches").properties(spark)["delta.appendOnly"] == "true"
 

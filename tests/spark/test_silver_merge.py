@@ -234,7 +234,6 @@ def test_where_each_batch_updates_the_one_before_it_a_batch_costs_no_more_and_mo
     things = entity("id INT NOT NULL, n INT", 'keys = ["id"]')
     lake = Run(config).lake
     monkeypatch.setattr(merge, "FILE_ROWS", 4)
-    monkeypatch.setattr(merge, "FILE_BATCHES", 0)
     for number in range(8):
         batch = [{"id": 2 * number + n, "n": number} for n in (-1, 0, 1)]
         plant(spark, lake, things, batch, 3 * number)

@@ -505,7 +505,7 @@ LOST = SourceError("OFFSETS_LOST", stream=STREAM, range="0..5", reason="gone")
 RECREATED = SourceError("TOPIC_RECREATED", topic="topic", before="a", now="b")
 MISSING = SourceError("TOPIC_MISSING", topic="topic", bootstrap="b")
 AWAY = SourceError("BROKER_UNREACHABLE", retryable=True, bootstrap="b", reason="away")
-CONFLICT = TableError("SCHEMA_CONFLICT", table=STREAM, difference="a")
+CONFLICT = TableError("SCHEMA_CONFLICT", table=STREAM, entity="matches", difference="a")
 
 
 @pytest.mark.parametrize(

@@ -152,9 +152,9 @@ def test_quarantine_counts_each_message_once_under_each_of_its_reasons(
     quarantine = lakehouse.open(CONF).quarantine("matches")
 
     assert quarantine.by_reason().arrow().to_pylist() == [
-        {"reason": "wrong_type", "messages": 2, "open": 2},
-        {"reason": "key_missing", "messages": 1, "open": 1},
-        {"reason": "not_json", "messages": 1, "open": 0},
+        {"reason": "wrong_type", "messages": 2, "unsettled": 2},
+        {"reason": "key_missing", "messages": 1, "unsettled": 1},
+        {"reason": "not_json", "messages": 1, "unsettled": 0},
     ]
     assert quarantine.at(version=1).by_reason().polars()["messages"].to_list() == [1, 1, 1]
     assert quarantine.at(version=0).by_reason().pandas().empty

@@ -328,12 +328,13 @@ def test_offsets_of_a_topic_that_was_created_again_are_all_shown(lake: Planted) 
 def test_messages_are_counted_by_all_they_are_refused_for(lake: Planted) -> None:
     lake.batch(refused("{}", 7 + 86_400, "wrong_type", "wrong_type"))
     lake.decide(Message(None, 0), "discarded", "r1")
+    lake.decide(Message(None, 5), "refused again", "r2")
 
     found = facts("stats")["entities"]["matches"]
 
     assert found["total"] == 7
-    assert found["statuses"] == {"open": 6, "discarded": 1}
-    reasons = {row["code"]: (row["messages"], row["open"]) for row in found["reasons"]}
+    assert found["statuses"] == {"open": 5, "refused again": 1, "discarded": 1}
+    reasons = {row["code"]: (row["messages"], row["unsettled"]) for row in found["reasons"]}
     assert reasons == {
         "not_json": (2, 1),
         "wrong_type": (2, 2),
@@ -342,7 +343,7 @@ def test_messages_are_counted_by_all_they_are_refused_for(lake: Planted) -> None
         "expectation_failed": (1, 1),
         "empty": (1, 1),
     }
-    assert found["rules"] == [{"rule": "towers_in_range", "messages": 1, "open": 1}]
+    assert found["rules"] == [{"rule": "towers_in_range", "messages": 1, "unsettled": 1}]
     assert found["days"] == [
         {"day": "2026-01-31", "messages": 6},
         {"day": "2026-02-01", "messages": 1},
