@@ -78,7 +78,8 @@ class ConfigError(LakehouseError):
         "FILE_MISSING": Message(
             "{file} is missing",
             "{purpose}",
-            "create it, or name the right folder with --conf",
+            "create it, or name the right folder with --conf; "
+            "`lakehouse init DIR` makes a project that has all of it",
         ),
         "FILE_UNREADABLE": Message(
             "{file} cannot be read",

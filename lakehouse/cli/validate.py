@@ -69,9 +69,13 @@ def validate(
 
     from lakehouse import session
     from lakehouse.audit import validation
+    from lakehouse.reading.rows import opened
     from lakehouse.reading.trail import trail
     from lakehouse.run import Run
 
+    if not name:  # what has not begun is left out, unless nothing has
+        begun = [one for one in chosen if opened(config.lake, "silver", one.name)]
+        chosen = begun or chosen
     # A table that is missing is said before Spark starts.
     commits = {one.name: trail(config.lake, f"silver.{one.name}") for one in chosen}
     lake, found, rows = Run(config).lake, [], {}
@@ -88,6 +92,8 @@ def validate(
         session.stop(spark)
     facts = {v.table: _facts(v, rows[v.table]) for v in found}
     lines = [line for v in found for line in _lines(v, rows[v.table])]
+    if docs and not any(v.findings for v in found):
+        lines.append(f"nothing is written to {docs}: there is no expectation to show")
     show(facts, "\n".join(lines), as_json=as_json)
     for v in found:
         if v.errors:
@@ -124,6 +130,6 @@ def _lines(v: Validation, rows: dict[str, Any]) -> list[str]:
         lines.append(f"  {f.severity:<8} {verdict(f.success):<6} {f.rule}: {said}")
     if not v.findings:
         lines.append("  its suite has no expectation of the whole table")
-    lines.append("  the rows of its batch:" if rows else "  its commit says nothing of rows")
+    lines.append("  the rows of its batch:" if rows else "  its commit has no verdicts on rows")
     lines += [rule(name, one) for name, one in rows.items()]
     return list(map(escaped, lines))
