@@ -35,7 +35,9 @@ AIMS = {
 def ratios(found: Mapping[str, Mapping[str, float]], file: Path) -> None:
     """Draw each named ratio over what it must be, with its least and most by round, to *file*.
 
-    Right of the line is better, also where less is better: those are drawn upside down.
+    Right of the line is better, also where less is better: those are drawn upside down. What is
+    less than a sixteenth of it is drawn there: where both sides of a ratio are small differences,
+    a round can have one below nothing.
     """
     drawn = [name for name in AIMS if name in found]
     figure = Figure(figsize=(8, 0.5 * len(drawn) + 1.2), layout="constrained")
@@ -44,7 +46,8 @@ def ratios(found: Mapping[str, Mapping[str, float]], file: Path) -> None:
         one, (must, moonshot) = found[name], AIMS[name]
         turned = -1 if moonshot < must else 1
         value, *ends = (
-            turned * math.log2(x / must) for x in (one["value"], one["min"], one["max"])
+            turned * math.log2(max(x / must, 1 / 16))
+            for x in (one["value"], one["min"], one["max"])
         )
         axes.plot(ends, [row, row], color="tab:blue", linewidth=4, alpha=0.35)
         axes.plot([value], [row], "o", color="tab:blue")
