@@ -332,7 +332,7 @@ def test_quarantine_draws_what_the_desk_counts(run: Callable[[str], Run], lake: 
     for one in picture.axes:
         said = lake.quarantine(one.title).by_reason().arrow().to_pylist()
         assert one.bars("unsettled") == {each["reason"]: each["unsettled"] for each in said}
-        assert one.bars("decided") == {
+        assert one.bars("settled") == {
             each["reason"]: each["messages"] - each["unsettled"] for each in said
         }
 
