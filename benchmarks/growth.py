@@ -90,9 +90,13 @@ def _checkpoint(spark: SparkSession, table: Table) -> None:
     log.checkpoint(log.update(False, none, none), none)
 
 
-def one(worker: Worker, place: Place, sent: Load) -> float:
-    """Return the seconds of a batch on the lake of *place*, bronze's and silver's together."""
-    produce(place.bootstrap, place.topic, sent)
+def one(worker: Worker, place: Place, sent: int, number: int) -> float:
+    """Return the seconds of a batch on the lake of *place*, bronze's and silver's together.
+
+    Its topic had so many messages *sent* before the first round, and has more of them in each.
+    """
+    new = BATCHES * place.rows
+    produce(place.bootstrap, place.topic, Load(new, start=sent + number * new))
     worker.run(c.pipeline, place)
     found = [batch_seconds(place.root, layer)[1 - BATCHES :] for layer in ("bronze", "silver")]
     return sum(map(median, found))
@@ -107,7 +111,7 @@ def measure(place: Place, worker: Worker, report: Report, sizes: tuple[int, ...]
         produce(own.bootstrap, own.topic, Load(rows))
         worker.run(c.pipeline, replace(own, rows=rows // LANDED))
         worker.run(grow, own.root, commits)
-        contestants[f"after {commits} commits"] = partial(_next, worker, own, rows)
+        contestants[f"after {commits} commits"] = partial(one, worker, own, rows)
     found = interleaved(contestants, warm=1, repeats=report.repeats)
     report.add(
         f"batches of {place.rows} rows on a lake that has grown, bronze and silver",
@@ -116,8 +120,3 @@ def measure(place: Place, worker: Worker, report: Report, sizes: tuple[int, ...]
     first, *others = found.values()
     for commits, later in zip(sizes[1:], others, strict=True):
         report.ratios[f"growth_{commits}_over_{sizes[0]}"] = ratio(later.figures, first.figures)
-
-
-def _next(worker: Worker, place: Place, sent: int, number: int) -> float:
-    new = BATCHES * place.rows
-    return one(worker, place, Load(new, start=sent + number * new))
