@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 # So many batches a round; the first pays for the start of its query.
 BATCHES = 2
 # In so many batches the rows of a lake's former batches come.
-LANDED = 10
+LANDED = 5
 LAYERS = ("bronze", "silver", "quarantine")
 
 

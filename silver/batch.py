@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F
 
@@ -16,7 +16,7 @@ from lakehouse.health import BatchCounts
 from lakehouse.tables import quoted
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import Column, DataFrame, SparkSession
 
     from lakehouse.audit.records import Expectations
     from lakehouse.entities import Entity
@@ -61,21 +61,22 @@ class Judgement:
     def corrupt(self, triaged: DataFrame) -> DataFrame:
         """Return the refused messages as rows of quarantine: bronze's columns and the reasons."""
         corrupt = triaged.where(F.size("_reasons") > 0)
-        marked = corrupt.select("_message.*", F.col("_reasons").alias("reasons"))
-        return self._marked(marked).withColumn("_quarantined_at", F.lit(self.at))
+        messages = corrupt.select("_message.*", F.col("_reasons").alias("reasons"))
+        return self._marked(messages, F.col("offset"), "_quarantined_at")
 
     def valid(self, triaged: DataFrame) -> DataFrame:
         """Return the valid messages as rows of silver: the entity's columns and marks."""
         valid = triaged.where(F.size("_reasons") == 0).drop(
             "_message", "_reasons", "_unmet", "_landed_at"
         )
-        return self._marked(valid).withColumn("_updated_at", F.lit(self.at))
+        return self._marked(valid, F.col("_offset"), "_updated_at")
 
-    def _marked(self, rows: DataFrame) -> DataFrame:
+    def _marked(self, rows: DataFrame, offset: Column, clock: str) -> DataFrame:
         marks = {
             "_checkpoint": F.lit(self.checkpoint),
-            "_batch_id": F.lit(self.id).cast("long"),
+            "_batch_id": _constant(self.id, offset).cast("long"),
             "_rules": F.lit(self.entity.fingerprint),
+            clock: _constant(self.at, offset),
         }
         return rows.withColumns(marks)
 
@@ -138,3 +139,14 @@ class Batch(Judgement):
             return None
         of = conditions(spark, self.entity)
         return verdict(self.entity.suite, of, counts.tallies)
+
+
+def _constant(value: Any, number: Column) -> Column:
+    """Return the constant *value* such that Spark keeps it beside the code that it generates.
+
+    Texts are there always. A number or a time would stand in the code, which would then be another
+    one for each batch, compiled anew by Spark and after it by the JVM, and slow until it is. So it
+    is an item of an array, at a place that is not known before a row is: *number*, a column of
+    integers that no row lacks, times zero.
+    """
+    return F.array(F.lit(value))[number * 0]

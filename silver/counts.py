@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import ByteType, IntegerType, LongType, ShortType, StringType
 
@@ -51,10 +53,17 @@ def count(triaged: DataFrame, entity: Entity) -> Counts:
     Its tallies are of the rows that are a JSON object. Not by `observe` and not
     by SQL metrics: both count again when a stage is retried.
     """
-    rules = conditions(triaged.sparkSession, entity)
-    keys = bounded(entity)
-    asked = [*figures(entity, rules), *_bounds(keys)]
-    return summed(triaged.groupBy(*PARTITION).agg(*asked).collect(), len(rules), keys)
+    spark = triaged.sparkSession
+    asked = _asked(entity, spark.sparkContext.applicationId)
+    found = triaged.groupBy(*PARTITION).agg(*asked).collect()
+    return summed(found, len(conditions(spark, entity)), bounded(entity))
+
+
+@lru_cache(maxsize=32)
+def _asked(entity: Entity, application: str) -> tuple[Column, ...]:  # noqa: ARG001 - part of the key
+    """Return what `count` asks for. Kept, as `silver.verdicts` are: it is many calls to the JVM."""
+    rules = conditions(SparkSession.active(), entity)
+    return (*figures(entity, rules), *_bounds(bounded(entity)))
 
 
 def bounded(entity: Entity) -> list[str]:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 # A MERGE writes each file again in which it updates a row, and its new rows into the same file. So
 # where each batch updates what the one before it brought, that file would grow without end, and
-# with it the cost of a batch. A file takes so many rows, or as many as its batch has.
-FILE_ROWS = 5_000
+# with it the cost of a batch. A file takes so many rows, or its share of a large batch.
+FILE_ROWS, FILE_SHARE = 5_000, 4
 MOST_ROWS = "spark.sql.files.maxRecordsPerFile"
 
 
@@ -43,7 +43,8 @@ def merge(rows: DataFrame, entity: Entity, *, into: Table, counts: Counts | None
     partition column changed, or is NULL, still meets its row. Columns are named, so a column that
     *rows* lacks stays NULL in new rows and as it is in updated ones. With the *counts* of the batch
     that *rows* are of, files of the table are not read whose statistics say that they hold none of
-    its keys, and no file that is written holds more rows than the batch, or FILE_ROWS.
+    its keys, and no file that is written holds more rows than a part of the batch, one of
+    FILE_SHARE, or FILE_ROWS.
     """
     same = [F.col(f"old.{quoted(key)}") == F.col(f"new.{quoted(key)}") for key in entity.keys]
     near = [
@@ -71,7 +72,7 @@ def _files_in_proportion(spark: SparkSession, batch: int) -> Iterator[None]:
     if int(str(spark.conf.get(MOST_ROWS))):
         yield
         return
-    spark.conf.set(MOST_ROWS, str(max(FILE_ROWS, batch)))
+    spark.conf.set(MOST_ROWS, str(max(FILE_ROWS, batch // FILE_SHARE)))
     try:
         yield
     finally:

@@ -60,12 +60,13 @@ class Unfinished:
     """The batch a crash or a stop left between its first write and its end.
 
     `merged`: silver already holds it, so nothing is left to do. Otherwise it is to be done under
-    the rules of `entity`.
+    the rules of `entity`; `changed` where these are not those of today.
     """
 
     batch_id: int
     entity: Entity
     merged: bool
+    changed: bool = False
 
 
 def unfinished(
@@ -85,5 +86,7 @@ def unfinished(
     if quarantine.transactions(spark).get(checkpoint.id) == batch_id:
         for _, record in reversed(records(spark, quarantine)):
             if (record.get("checkpoint"), record.get("batch_id")) == (checkpoint.id, batch_id):
-                return Unfinished(batch_id, recall(spark, record["rules"], lake), merged)
+                own = recall(spark, record["rules"], lake)
+                changed = own.fingerprint != entity.fingerprint
+                return Unfinished(batch_id, own, merged, changed)
     return Unfinished(batch_id, entity, merged)

@@ -46,11 +46,13 @@ def start(spark: SparkSession, entity: Entity, run: Run, turn: Turn) -> Streamin
         trail.catch_up(spark, run.lake.table(layer, entity.name), run.lake)
     rules.archive(spark, entity, run.lake)
     unfinished = rules.unfinished(spark, entity, run.lake, checkpoint)
+    rows = messages(spark, entity, run, checkpoint)
+    if not (unfinished and unfinished.changed):
+        rows = judge(rows, entity)
     own = partial(begin, run=run, breaker=limit)
     refined = partial(take, entity=entity, unfinished=unfinished, begin=own)
     return (
-        messages(spark, entity, run, checkpoint)
-        .writeStream.queryName(silver.name)
+        rows.writeStream.queryName(silver.name)
         .foreachBatch(each_batch(refined, turn))
         .option("checkpointLocation", silver.checkpoint)
         .trigger(**run.trigger)
@@ -58,31 +60,45 @@ def start(spark: SparkSession, entity: Entity, run: Run, turn: Turn) -> Streamin
     )
 
 
+def judge(messages: DataFrame, entity: Entity) -> DataFrame:
+    """Return rows of bronze typed and judged, as `triage` leaves them.
+
+    As a part of the stream's own plan it is analysed once; inside of a batch, for each batch.
+    """
+    return triage(parse(messages, entity), entity)
+
+
 def take(
-    messages: DataFrame,
+    rows: DataFrame,
     batch_id: int,
     *,
     entity: Entity,
     unfinished: Unfinished | None,
     begin: Callable[..., Batch],
 ) -> BatchCounts | None:
-    """Refine batch *batch_id* under today's rules; one that a crash cut short, under its own."""
+    """Refine batch *batch_id* under today's rules; one that a crash cut short, under its own.
+
+    The *rows* are judged already, unless rules have changed since the crash: then each batch of
+    this run is judged here.
+    """
     if unfinished and unfinished.batch_id == batch_id:
         if unfinished.merged:
             return None
         entity = unfinished.entity
-    return refine(messages, begin(messages.sparkSession, entity, batch_id))
+    if unfinished and unfinished.changed:
+        rows = judge(rows, entity)
+    return refine(rows, begin(rows.sparkSession, entity, batch_id))
 
 
-def refine(messages: DataFrame, batch: Batch) -> BatchCounts:
+def refine(judged: DataFrame, batch: Batch) -> BatchCounts:
     """Refine one micro-batch. Safe to repeat: the same batch again changes no row of any table.
 
     Either table takes the batch in one commit, bound to the batch by its transaction. Quarantine
     comes first, so a silver commit proves the whole batch done; an empty batch makes one too. A
     batch that trips the breaker writes nothing.
     """
-    spark = messages.sparkSession
-    triaged = triage(parse(messages, batch.entity), batch.entity).persist()
+    spark = judged.sparkSession
+    triaged = judged.persist()
     try:
         counts = count(triaged, batch.entity)
         record = batch.breaker.judge(batch.record(spark, counts))

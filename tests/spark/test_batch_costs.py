@@ -17,7 +17,7 @@ from lakehouse.run import Run
 from silver.batch import Batch
 from silver.breaker import breaker
 from silver.merge import Merged
-from silver.stream import refine
+from silver.stream import judge, refine
 from silver.table import prepare
 from tests.messages import landed, plant
 
@@ -67,7 +67,10 @@ def batch(
     def take(entity: Entity, number: int, low: int = 0) -> None:
         values = [{"id": str(number), "n": 1}, {"id": "low", "n": low}]
         messages = landed(spark, values, entity.topic, 2 * number)
-        refine(messages, Batch(entity, run.lake, "own", number, datetime.now(UTC), "r", limit))
+        refine(
+            judge(messages, entity),
+            Batch(entity, run.lake, "own", number, datetime.now(UTC), "r", limit),
+        )
 
     return take
 
@@ -92,6 +95,19 @@ def test_the_spark_jobs_of_a_batch_do_not_grow_with_its_suite(
         jobs[rules] = last_job() - before
     assert jobs[0] > 0
     assert jobs == dict.fromkeys(jobs, jobs[0])
+
+
+def test_a_batch_like_the_one_before_has_no_code_compiled(
+    spark: SparkSession, batch: Callable[..., None]
+) -> None:
+    metrics = spark._jvm.org.apache.spark.metrics.source.CodegenMetrics  # type: ignore[union-attr]
+    entity = things(2)
+    compiled = []
+    for number in range(6):
+        batch(entity, number, low=-200)  # one row for each table
+        compiled.append(metrics.METRIC_COMPILATION_TIME().getCount())
+    assert compiled[0] > 0
+    assert compiled[-1] == compiled[-2], compiled
 
 
 @pytest.mark.parametrize(

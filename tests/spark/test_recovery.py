@@ -18,7 +18,7 @@ from lakehouse.proof.fates import prove
 from lakehouse.run import Run
 from silver.batch import Batch
 from silver.breaker import breaker
-from silver.stream import refine
+from silver.stream import judge, refine
 from tests.conftest import settings_for, unruled
 from tests.messages import Sent, landed, outlived, plant, proven, rows, run_once
 
@@ -80,7 +80,7 @@ def test_delta_drops_a_batch_that_it_has_seen_even_if_we_do_not_look(
     before = everything(spark, lake)
     again = lake.table("bronze", "matches").read(spark).where("offset >= 4")
     identity = checkpoints.identity(spark, str(checkpoint_of(lake)))
-    refine(again, batch(spark, config, matches, identity, 1))
+    refine(judge(again, matches), batch(spark, config, matches, identity, 1))
     assert everything(spark, lake) == before
 
 
@@ -91,7 +91,7 @@ def test_the_same_rows_in_a_new_batch_change_no_silver_row(
     again = lake.table("bronze", "matches").read(spark)
     offsets = checkpoint_of(lake) / "offsets"
     shutil.copy(offsets / "1", offsets / "2")
-    refine(again, batch(spark, config, matches, "another checkpoint", 2))
+    refine(judge(again, matches), batch(spark, config, matches, "another checkpoint", 2))
     assert everything(spark, lake)["silver"] == before
 
 
