@@ -6,6 +6,9 @@ import shutil
 from functools import partial
 from typing import TYPE_CHECKING
 
+from pyspark.sql import functions as F
+
+import silver.stream
 from benchmarks import contestants as c
 from benchmarks import small_batches
 from benchmarks.rounds import Report, interleaved, ratio
@@ -13,10 +16,33 @@ from benchmarks.workers import Jvm
 from lakehouse import session
 
 if TYPE_CHECKING:
+    from typing import Any
+
+    from pyspark.sql import Column, DataFrame
+
     from benchmarks.place import Place
     from benchmarks.workers import Worker
+    from lakehouse.entities import Entity
+    from lakehouse.health import BatchCounts
+    from silver.batch import Batch
 
-MEMORY = "2g"
+MEMORY = "1500m"
+JUDGE, REFINE = silver.stream.judge, silver.stream.refine
+
+
+def unjudged(messages: DataFrame, _: Entity) -> DataFrame:
+    """Stand for `silver.stream.judge` in the stream's plan, where nothing is to be judged."""
+    return messages
+
+
+def judged_and_refined(messages: DataFrame, batch: Batch) -> BatchCounts:
+    """Refine a batch that is judged for itself, outside of the stream's plan."""
+    return REFINE(JUDGE(messages, batch.entity), batch)
+
+
+def in_code(value: Any, _: Column) -> Column:
+    """Return a constant that stands in the generated code."""
+    return F.lit(value)
 
 
 def _without(flag: str) -> dict[str, str]:
@@ -52,6 +78,15 @@ SMALL = (
         memory=MEMORY,
         options={"spark.sql.codegen.cache.maxEntries": "100"},
     ),
+    Jvm(
+        "each batch judged for itself",
+        memory=MEMORY,
+        patched={
+            "silver.stream.judge": unjudged,
+            "silver.stream.refine": judged_and_refined,
+        },
+    ),
+    Jvm("constants in the code", memory=MEMORY, patched={"silver.batch._constant": in_code}),
 )
 JVMS = (WHOLE, *DRAIN, *SMALL)
 

@@ -66,7 +66,7 @@ REFUSED = ("spark.jars", "spark.jars.packages", "spark.jars.ivy", "spark.jars.iv
 # The code that Spark generates for a parse or a MERGE is longer than the 8000 bytes beyond which
 # the JVM would interpret it for ever.
 JAVA_OPTIONS = (
-    "-XX:+UseParallelGC -XX:-DontCompileHugeMethods -Dlog4j2.configurationFile={log4j} {log}"
+    '-XX:+UseParallelGC -XX:-DontCompileHugeMethods "-Dlog4j2.configurationFile={log4j}" {log}'
 )
 
 
@@ -104,7 +104,8 @@ def start(
     if running() is None:
         _end_jvm()  # of a session that was stopped by its own `stop`: a new one would live in it
     own = resources.files("lakehouse").joinpath("spark-conf")
-    where = f"-Dlakehouse.jvm.level=warn -Dlakehouse.jvm.log={log}" if log else ""
+    # In quotes, since the name of any folder may have a space.
+    where = f'-Dlakehouse.jvm.level=warn "-Dlakehouse.jvm.log={log}"' if log else ""
     conf = SparkConf(loadDefaults=False).setMaster(config.spark.master)
     options = {
         **DEFAULTS,

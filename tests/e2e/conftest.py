@@ -27,7 +27,7 @@ SETTINGS = {
 
 @pytest.fixture(scope="session")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
-    data = tmp_path_factory.mktemp("kafka")
+    data = tmp_path_factory.mktemp("a kafka")
     with broker.running(data, load(CONF).jars.dir, settings=SETTINGS) as running:
         yield Kafka(running.bootstrap)
 
@@ -51,7 +51,7 @@ def topics(kafka: Kafka, tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture
 def lakehouse(kafka: Kafka, topics: Callable[..., Path], tmp_path: Path) -> Iterator[Lakehouse]:
     """The product on a new lake, with topics of one partition."""
-    product = Lakehouse(tmp_path / "lake", kafka.bootstrap, topics())
+    product = Lakehouse(tmp_path / "a lake", kafka.bootstrap, topics())
     yield product
     for one in product.running:
         if one.members():
