@@ -59,13 +59,7 @@ ALONE = {"generator", "start", "latency", "reading", "memory", "ablations"}
 JVMS = (
     Jvm("ours"),
     Jvm("stock", stock=True),
-    Jvm(
-        "snappy",
-        options={
-            "spark.sql.parquet.compression.codec": "snappy",
-            "spark.hadoop.parquet.enable.dictionary#value": "true",
-        },
-    ),
+    Jvm("snappy", options={"spark.sql.parquet.compression.codec": "snappy"}),
     Jvm("plain", spark=False),
 )
 

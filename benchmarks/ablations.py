@@ -60,9 +60,9 @@ DRAIN = (
         options={"spark.sql.parquet.compression.codec": "snappy"},
     ),
     Jvm(
-        "a dictionary of values",
+        "zstd of Parquet's own level",
         memory=MEMORY,
-        options={"spark.hadoop.parquet.enable.dictionary#value": "true"},
+        options={"spark.hadoop.parquet.compression.codec.zstd.level": "3"},
     ),
     Jvm("huge methods interpreted", memory=MEMORY, patched=_without("-XX:-DontCompileHugeMethods")),
     Jvm("G1 instead of ParallelGC", memory=MEMORY, patched=_without("-XX:+UseParallelGC")),
