@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # A MERGE writes each file again in which it updates a row, and its new rows into the same file. So
 # where each batch updates what the one before it brought, that file would grow without end, and
-# with it the cost of a batch. A file takes so many rows, or its share of a large batch.
+# with it the cost of a batch. A file takes so many rows, or of a large batch one part of so many.
 FILE_ROWS, FILE_SHARE = 5_000, 4
 MOST_ROWS = "spark.sql.files.maxRecordsPerFile"
 
@@ -43,8 +43,8 @@ def merge(rows: DataFrame, entity: Entity, *, into: Table, counts: Counts | None
     partition column changed, or is NULL, still meets its row. Columns are named, so a column that
     *rows* lacks stays NULL in new rows and as it is in updated ones. With the *counts* of the batch
     that *rows* are of, files of the table are not read whose statistics say that they hold none of
-    its keys, and no file that is written holds more rows than a part of the batch, one of
-    FILE_SHARE, or FILE_ROWS.
+    its keys, and no file that is written holds more than FILE_ROWS rows or, if that is more, one
+    of FILE_SHARE parts of the batch.
     """
     same = [F.col(f"old.{quoted(key)}") == F.col(f"new.{quoted(key)}") for key in entity.keys]
     near = [

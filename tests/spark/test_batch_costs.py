@@ -6,7 +6,7 @@ import gc
 import json
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
@@ -100,8 +100,8 @@ def test_the_spark_jobs_of_a_batch_do_not_grow_with_its_suite(
 def test_a_batch_like_the_one_before_has_no_code_compiled(
     spark: SparkSession, batch: Callable[..., None]
 ) -> None:
-    metrics = spark._jvm.org.apache.spark.metrics.source.CodegenMetrics  # type: ignore[union-attr]
-    entity = things(2)
+    jvm: Any = spark._jvm
+    metrics, entity = jvm.org.apache.spark.metrics.source.CodegenMetrics, things(2)
     compiled = []
     for number in range(6):
         batch(entity, number, low=-200)  # one row for each table
