@@ -177,6 +177,10 @@ class Table:
             pairs[str(one.appId())] = int(one.version())
         return pairs
 
+    def compute_state(self, spark: SparkSession) -> None:
+        """Have Delta know the state of the latest version, and so all of its transactions."""
+        self._snapshot(spark).transactions()
+
     def _snapshot(self, spark: SparkSession) -> Any:
         """Return Delta's own latest snapshot: a command would start Spark jobs to ask it."""
         jvm: Any = spark._jvm  # noqa: SLF001 - Delta's Python API does not show transactions

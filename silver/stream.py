@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from lakehouse.audit import trail
 from lakehouse.audit.records import recorded
+from lakehouse.snapshots import computing
 from lakehouse.turns import each_batch
 from quarantine import table as quarantine
 from silver import desk, rules
@@ -100,13 +101,14 @@ def refine(judged: DataFrame, batch: Batch) -> BatchCounts:
     spark = judged.sparkSession
     triaged = judged.persist()
     try:
-        counts = count(triaged, batch.entity)
-        record = batch.breaker.judge(batch.record(spark, counts))
-        with recorded(spark, record):
-            if record.rows.quarantined:
-                quarantine.append(batch.corrupt(triaged), to=batch.quarantine)
-            rows = newest(batch.valid(triaged), batch.entity)
-            merged = merge(rows, batch.entity, into=batch.silver, counts=counts)
+        with computing(spark, batch.quarantine, batch.silver):
+            counts = count(triaged, batch.entity)
+            record = batch.breaker.judge(batch.record(spark, counts))
+            with recorded(spark, record):
+                if record.rows.quarantined:
+                    quarantine.append(batch.corrupt(triaged), to=batch.quarantine)
+                rows = newest(batch.valid(triaged), batch.entity)
+                merged = merge(rows, batch.entity, into=batch.silver, counts=counts)
         batch.breaker.passed(record)
         outcome = batch.outcome(spark, counts, merged)
         report(triaged, record, outcome, batch)

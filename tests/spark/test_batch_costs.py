@@ -20,6 +20,7 @@ from silver.merge import Merged
 from silver.stream import judge, refine
 from silver.table import prepare
 from tests.messages import landed, plant
+from tests.spark.jobs import last_job
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,21 +79,13 @@ def batch(
 def test_the_spark_jobs_of_a_batch_do_not_grow_with_its_suite(
     spark: SparkSession, batch: Callable[..., None]
 ) -> None:
-    store = spark.sparkContext._jsc.sc().statusStore()
-    bus = spark.sparkContext._jsc.sc().listenerBus()
-
-    def last_job() -> int:
-        bus.waitUntilEmpty()
-        jobs = store.jobsList(None)
-        return max(int(jobs.apply(i).jobId()) for i in range(jobs.size()))
-
     batch(things(0), 0)  # the first one of a table has less to merge with
     jobs = {}
     for turn, rules in enumerate((0, 5, 20)):
         batch(things(rules), 2 * turn + 1)  # compiles its conditions, once
-        before = last_job()
+        before = last_job(spark)
         batch(things(rules), 2 * turn + 2)
-        jobs[rules] = last_job() - before
+        jobs[rules] = last_job(spark) - before
     assert jobs[0] > 0
     assert jobs == dict.fromkeys(jobs, jobs[0])
 
