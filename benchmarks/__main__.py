@@ -20,7 +20,6 @@ from benchmarks import (
     drains,
     expectations,
     generator,
-    growth,
     landings,
     latency,
     memory,
@@ -45,11 +44,10 @@ RESULTS = ROOT / "benchmarks" / "results"
 SCENARIOS = (
     "generator",
     "landing",
-    "drain",
     "small",
+    "drain",
     "merge",
     "expectations",
-    "growth",
     "start",
     "latency",
 )
@@ -134,19 +132,13 @@ def _shared(
         own = place.on("landing")
         messages.produce(own.bootstrap, own.topic, load)
         _timed("landing", lambda: landings.measure(own, load, workers, report, full=full))
+    if "small" in wanted:
+        few, commits = replace(place, rows=1_000), (20, 500, 2_000) if full else (20, 500)
+        _timed("small", lambda: small_batches.measure(few, workers, report, commits))
     if "drain" in wanted:
         load = messages.Load(1_000_000 if full else 100_000)
         messages.produce(place.bootstrap, place.topic, load)
         _timed("drain", lambda: drains.measure(place, load, workers, report, full=full))
-    if "small" in wanted:
-        few = replace(place.on("small"), rows=1_000)
-        load = messages.Load(small_batches.BATCHES * few.rows)
-        messages.produce(few.bootstrap, few.topic, load)
-        _timed("small", lambda: small_batches.measure(few, workers, report))
-    if "growth" in wanted:
-        commits = (20, 500, 2_000) if full else (20, 500)
-        few = replace(place.on("growth"), rows=1_000)
-        _timed("growth", lambda: growth.measure(few, workers["ours"], report, commits))
     if "merge" in wanted:
         rows = 10_000_000
         table = place.root / "merge" / "lake"
@@ -155,6 +147,9 @@ def _shared(
             kind = keys, rows
             measure = partial(merges.measure, table, workers, report, kind, full=full)
             _timed(f"merge {keys}", measure)
+        if full:
+            ours = workers["ours"]
+            _timed("small merges", lambda: merges.measure_small(table, ours, report, rows))
     if "expectations" in wanted:
         judge = partial(expectations.measure, workers["ours"], report, full=full)
         _timed("expectations", judge)
@@ -171,10 +166,8 @@ def _alone(place: Place, root: Path, report: Report, *, wanted: tuple[str, ...])
         with working(memory.JVM, root / "jvms") as worker:
             _timed("memory", lambda: memory.measure(backlog, load, worker, report))
     if "ablations" in wanted:
-        large, few = place.on("many"), replace(place.on("few"), rows=1_000)
+        large, few = place.on("many"), replace(place, rows=1_000)
         messages.produce(place.bootstrap, large.topic, messages.Load(150_000))
-        load = messages.Load(small_batches.BATCHES * few.rows)
-        messages.produce(place.bootstrap, few.topic, load)
         with _working(ablations.JVMS, root) as workers:
             _timed("ablations", lambda: ablations.measure(large, few, workers, report))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -11,19 +12,22 @@ from pyspark.sql import functions as F
 import silver.stream
 from benchmarks import contestants as c
 from benchmarks import small_batches
-from benchmarks.rounds import Report, interleaved, ratio
+from benchmarks.growth import have_grown
+from benchmarks.rounds import Report, Series, interleaved, ratio
 from benchmarks.workers import Jvm
 from lakehouse import session
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from typing import Any
 
-    from pyspark.sql import Column, DataFrame
+    from pyspark.sql import Column, DataFrame, SparkSession
 
     from benchmarks.place import Place
     from benchmarks.workers import Worker
     from lakehouse.entities import Entity
     from lakehouse.health import BatchCounts
+    from lakehouse.tables import Table
     from silver.batch import Batch
 
 MEMORY = "1500m"
@@ -43,6 +47,19 @@ def judged_and_refined(messages: DataFrame, batch: Batch) -> BatchCounts:
 def in_code(value: Any, _: Column) -> Column:
     """Return a constant that stands in the generated code."""
     return F.lit(value)
+
+
+def in_the_commit(_: SparkSession, *__: Table) -> AbstractContextManager[None]:
+    """Stand for `silver.stream.computing`, and leave the state of a snapshot to the commit."""
+    return nullcontext()
+
+
+def held(spark: SparkSession) -> float:
+    """Return the MiB of the JVM's heap that are in use once it was collected."""
+    jvm: Any = spark._jvm  # noqa: SLF001 - pyspark does not show the JVM's memory
+    jvm.System.gc()
+    memory = jvm.java.lang.Runtime.getRuntime()
+    return float(memory.totalMemory() - memory.freeMemory()) / 2**20
 
 
 def _without(flag: str) -> dict[str, str]:
@@ -87,7 +104,23 @@ SMALL = (
         },
     ),
     Jvm("constants in the code", memory=MEMORY, patched={"silver.batch._constant": in_code}),
+    Jvm(
+        "states computed in the commit",
+        memory=MEMORY,
+        patched={"silver.stream.computing": in_the_commit},
+    ),
+    Jvm(
+        "queries remembered and served",
+        memory=MEMORY,
+        options={
+            "spark.ui.enabled": "true",
+            "spark.sql.ui.retainedExecutions": "1000",
+            "spark.ui.retainedJobs": "1000",
+            "spark.ui.retainedStages": "1000",
+        },
+    ),
 )
+COMMITS = 20
 JVMS = (WHOLE, *DRAIN, *SMALL)
 
 
@@ -101,17 +134,27 @@ def drained(worker: Worker, place: Place, name: str, number: int) -> float:
 
 def measure(large: Place, few: Place, workers: dict[str, Worker], report: Report) -> None:
     """Drain a topic in one batch, and another in small ones, with and without each technique."""
-    for scenario, place, run, jvms in (
-        ("drain", large, drained, DRAIN),
-        ("small", few, small_batches.one, SMALL),
-    ):
-        contestants = {
-            jvm.name: partial(run, workers[jvm.name], place, jvm.name) for jvm in (WHOLE, *jvms)
-        }
-        # Twice: what is compiled in the first round is only fast in the third.
-        found = interleaved(contestants, warm=2, repeats=report.repeats)
-        report.add(f"{scenario}, with one technique less", *found.values())
-        whole, *others = found.values()
-        for one in others:
-            name = f"{scenario}_with_{one.name.replace(' ', '_')}"
-            report.ratios[name] = ratio(one.figures, whole.figures)
+    many = {
+        jvm.name: partial(drained, workers[jvm.name], large, jvm.name) for jvm in (WHOLE, *DRAIN)
+    }
+    # Twice: what is compiled in the first round is only fast in the third.
+    _compare("drain", many, report, warm=2)
+    small: dict[str, Callable[[int], float]] = {}
+    for jvm in (WHOLE, *SMALL):
+        own = few.at(f"few.{jvm.name}").on(f"few-{len(small)}")
+        sent = have_grown(workers[jvm.name], own, COMMITS, c.pipeline)
+        small[jvm.name] = partial(small_batches.one, workers[jvm.name], own, sent)
+    _compare("small", small, report, warm=3)
+    heaps = (Series(name, (workers[name].run(held),), "MiB") for name in small)
+    report.add("heap in use after the same batches", *heaps)
+
+
+def _compare(
+    scenario: str, runs: Mapping[str, Callable[[int], float]], report: Report, *, warm: int
+) -> None:
+    found = interleaved(runs, warm=warm, repeats=report.repeats)
+    report.add(f"{scenario}, with one technique less", *found.values())
+    whole, *others = found.values()
+    for one in others:
+        name = f"{scenario}_with_{one.name.replace(' ', '_')}"
+        report.ratios[name] = ratio(one.figures, whole.figures)

@@ -4,8 +4,8 @@ Hundreds of real batches would take half an hour. So a lake gets all the rows th
 brought in a few larger ones, and then commits are planted in the log of each table. In bronze and
 quarantine each adds one more small file, a hard link to one that is there, without new data for a
 stream; in silver none, since the MERGE of a batch replaces about as many files as it adds, and a
-key has one row. After every fifty the product's own compaction runs, and Delta writes a checkpoint,
-as both would have. What is measured are real batches on top of that.
+key has one row. The product's own compaction runs and Delta writes a checkpoint where the last one
+of many would have: each compaction takes the file of the one before it into its own.
 """
 
 from __future__ import annotations
@@ -13,16 +13,11 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from benchmarks import contestants as c
 from benchmarks.messages import Load, produce
 from benchmarks.place import config
-from benchmarks.rounds import Report, Series, interleaved, ratio
-from benchmarks.small_batches import batch_seconds
 from lakehouse import compaction
 from lakehouse.run import Run
 
@@ -30,11 +25,10 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from benchmarks.place import Place
+    from benchmarks.small_batches import Pipeline
     from benchmarks.workers import Worker
     from lakehouse.tables import Table
 
-# So many batches a round; the first pays for the start of its query.
-BATCHES = 2
 # In so many batches the rows of a lake's former batches come.
 LANDED = 5
 LAYERS = ("bronze", "silver", "quarantine")
@@ -47,7 +41,7 @@ def grow(spark: SparkSession, root: Path, commits: int) -> None:
         table = lake.table(layer, "matches")
         small = None if layer == "silver" else _small(Path(table.path) / "_delta_log")
         for version in range(table.version(spark) + 1, commits):
-            due = version % compaction.COMPACT_AFTER == 0
+            due = version == (commits - 1) // compaction.COMPACT_AFTER * compaction.COMPACT_AFTER
             if not (due and compaction.compact(spark, table, "growth")):
                 _plant(Path(table.path), version, small)
             if due:
@@ -90,33 +84,13 @@ def _checkpoint(spark: SparkSession, table: Table) -> None:
     log.checkpoint(log.update(False, none, none), none)
 
 
-def one(worker: Worker, place: Place, sent: int, number: int) -> float:
-    """Return the seconds of a batch on the lake of *place*, bronze's and silver's together.
+def have_grown(worker: Worker, place: Place, commits: int, pipeline: Pipeline) -> int:
+    """Have the lake of *place* be one of so many *commits*, and return how many messages it holds.
 
-    Its topic had so many messages *sent* before the first round, and has more of them in each.
+    *worker* lands them by *pipeline*.
     """
-    new = BATCHES * place.rows
-    produce(place.bootstrap, place.topic, Load(new, start=sent + number * new))
-    worker.run(c.pipeline, place)
-    found = [batch_seconds(place.root, layer)[1 - BATCHES :] for layer in ("bronze", "silver")]
-    return sum(map(median, found))
-
-
-def measure(place: Place, worker: Worker, report: Report, sizes: tuple[int, ...]) -> None:
-    """Measure a batch on lakes of so many commits each, and report each size over the first."""
-    contestants = {}
-    for commits in sizes:
-        own = place.at(f"growth.{commits}").on(f"growth-{commits}")
-        rows = commits * own.rows
-        produce(own.bootstrap, own.topic, Load(rows))
-        worker.run(c.pipeline, replace(own, rows=rows // LANDED))
-        worker.run(grow, own.root, commits)
-        contestants[f"after {commits} commits"] = partial(one, worker, own, rows)
-    found = interleaved(contestants, warm=1, repeats=report.repeats)
-    report.add(
-        f"batches of {place.rows} rows on a lake that has grown, bronze and silver",
-        *(Series(s.name, tuple(1000 * x for x in s.figures), "ms a batch") for s in found.values()),
-    )
-    first, *others = found.values()
-    for commits, later in zip(sizes[1:], others, strict=True):
-        report.ratios[f"growth_{commits}_over_{sizes[0]}"] = ratio(later.figures, first.figures)
+    rows = commits * place.rows
+    produce(place.bootstrap, place.topic, Load(rows))
+    worker.run(pipeline, replace(place, rows=rows // LANDED))
+    worker.run(grow, place.root, commits)
+    return rows

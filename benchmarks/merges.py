@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from benchmarks.workers import Worker
 
 BATCH = 100_000
-UPDATED = 10_000
+SMALL = 1_000
 KEYS = ("recent", "uniform")
 
 
@@ -70,15 +70,17 @@ def _rows(numbers: DataFrame, number: Column, age: int = 0) -> DataFrame:
     return numbers.select(*(value.alias(name) for name, value in {**filler, **values}.items()))
 
 
-def batch(spark: SparkSession, rows: int, keys: str) -> DataFrame:
+def batch(spark: SparkSession, rows: int, keys: str, count: int = BATCH) -> DataFrame:
     """Return a cached batch: one in ten updates a match, one of the newest or any, the rest new."""
-    pick = F.rand(7) * (rows if keys == "uniform" else 10 * UPDATED)
+    updated = count // 10
+    pick = F.rand(7) * (rows if keys == "uniform" else count)
     old = F.floor(pick) if keys == "uniform" else F.lit(rows - 1) - F.floor(pick)
-    numbers = spark.range(0, BATCH, 1, 2)
+    numbers = spark.range(0, count, 1, 2)
     chosen = numbers.withColumn(
-        "n", F.when(F.col("id") < UPDATED, old).otherwise(rows + F.col("id"))
+        "n", F.when(F.col("id") < updated, old).otherwise(rows + F.col("id") - updated)
     )
-    found = newest(_rows(chosen, F.col("n").cast("long"), age=1_000_000_000), matches("t"))
+    # Younger than all that is there, those of an earlier batch of the same kind included.
+    found = newest(_rows(chosen, F.col("n").cast("long"), age=100 * rows), matches("t"))
     cached = found.persist()
     cached.count()
     return cached
@@ -96,14 +98,15 @@ def clone(spark: SparkSession, root: Path, to: Path, *, vectors: bool) -> Table:
 
 def ours(rows: DataFrame, into: Table) -> None:
     """Merge as the product does."""
-    least, most = rows.agg(F.min("match_id"), F.max("match_id")).collect()[0]
-    counts = Counts((), Rows(BATCH, BATCH, 0, {}), bounds={"match_id": (least, most)})
+    count, *bounds = rows.agg(F.count("*"), F.min("match_id"), F.max("match_id")).collect()[0]
+    counts = Counts((), Rows(count, count, 0, {}), bounds={"match_id": tuple(bounds)})
     merge(rows, matches("t"), into=into, counts=counts)
 
 
 def boundless(rows: DataFrame, into: Table) -> None:
     """Merge as the product does, but look into every file of the table."""
-    merge(rows, matches("t"), into=into, counts=Counts((), Rows(BATCH, BATCH, 0, {})))
+    count = rows.count()
+    merge(rows, matches("t"), into=into, counts=Counts((), Rows(count, count, 0, {})))
 
 
 def textbook(rows: DataFrame, into: Table) -> None:
@@ -114,9 +117,9 @@ def textbook(rows: DataFrame, into: Table) -> None:
     ).whenNotMatchedInsertAll().execute()
 
 
-VECTORS = "ours, with deletion vectors"
+BOUNDLESS, VECTORS = "ours, without bounds", "ours, with deletion vectors"
 CONTESTANTS = {"ours": ours, "textbook": textbook}
-MORE = {"ours, without bounds": boundless, VECTORS: ours}
+MORE = {BOUNDLESS: boundless, VECTORS: ours}
 
 
 def one(spark: SparkSession, root: Path, name: str, keys: tuple[str, int], number: int) -> float:
@@ -171,3 +174,34 @@ def measure(
     for name in MORE if full else ():
         told = name.removeprefix("ours, ").replace(" ", "_")
         report.ratios[f"merge_{keys}_{told}"] = ratio(seconds[name], seconds["ours"])
+
+
+def small(spark: SparkSession, root: Path, name: str, rows: int, number: int) -> float:
+    """Return the seconds that contestant *name* takes to merge its next small batch.
+
+    All rounds are merged into one clone of *root*, which had so many *rows*.
+    """
+    to = root.parent / f"merged.small.{name}"
+    vectors = name.endswith("with deletion vectors")
+    table = (
+        Table("silver.matches", str(to), str(to))
+        if number
+        else clone(spark, root, to, vectors=vectors)
+    )
+    cached = batch(spark, rows + number * (SMALL - SMALL // 10), "recent", SMALL)
+    began = time.perf_counter()
+    (boundless if name.startswith(BOUNDLESS) else ours)(cached, table)
+    seconds = time.perf_counter() - began
+    cached.unpersist()
+    return seconds
+
+
+def measure_small(root: Path, worker: Worker, report: Report, rows: int) -> None:
+    """Merge batches of a thousand recent keys, with and without their bounds, and report."""
+    names = ("ours", BOUNDLESS, VECTORS, f"{BOUNDLESS}, with deletion vectors")
+    contestants = {name: partial(worker.run, small, root, name, rows) for name in names}
+    found = interleaved(contestants, warm=3, repeats=max(5, report.repeats))
+    report.add(f"MERGE of {SMALL} rows into {rows}, recent keys", *found.values())
+    whole, boundless, vectors, neither = (found[name].figures for name in names)
+    report.ratios["small_merge_without_bounds"] = ratio(boundless, whole)
+    report.ratios["small_merge_without_bounds_with_deletion_vectors"] = ratio(neither, vectors)
