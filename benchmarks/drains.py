@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from benchmarks.workers import Worker
 
 # Rounds that do not count, and what they drain.
-WARM = 2
+WARM = 1
 WARM_TOPIC = "warm"
 WARM_LOAD = Load(40_000)
 
@@ -30,9 +30,9 @@ def measure(
     """Drain the topic with each contestant in turn, prove their outputs equal, and report.
 
     Bronze and silver are one contestant after the other on the same tables, and their sum is the
-    pipeline. The first rounds drain a smaller topic, so that the JVMs have compiled; the outputs of
-    the round after them are compared. With *full* also bronze and silver at once, and the seed as
-    it shipped.
+    pipeline. The first round drains a smaller topic, so that the JVMs have compiled; the outputs of
+    the round after it are compared. With *full* also bronze and silver at once, and the seed as it
+    shipped.
     """
     ours, stock = workers["ours"], workers["stock"]
     produce(place.bootstrap, WARM_TOPIC, WARM_LOAD)

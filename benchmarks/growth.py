@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from benchmarks.workers import Worker
     from lakehouse.tables import Table
 
-# In so many batches the rows of a lake's former batches come.
-LANDED = 5
+# In so many batches the rows of a lake's former batches come, and then in one of the usual size.
+LANDED = 3
 LAYERS = ("bronze", "silver", "quarantine")
 
 
@@ -91,6 +91,6 @@ def have_grown(worker: Worker, place: Place, commits: int, pipeline: Pipeline) -
     """
     rows = commits * place.rows
     produce(place.bootstrap, place.topic, Load(rows))
-    worker.run(pipeline, replace(place, rows=rows // LANDED))
+    worker.run(pipeline, replace(place, rows=(rows - place.rows) // LANDED))
     worker.run(grow, place.root, commits)
     return rows
