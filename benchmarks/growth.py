@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from benchmarks.workers import Worker
     from lakehouse.tables import Table
 
-# In so many batches the rows of a lake's former batches come, and then in one of the usual size.
-LANDED = 3
+# In so many batches the rows of a lake's former batches come, and then one of the usual size.
+LANDED = 2
 LAYERS = ("bronze", "silver", "quarantine")
 
 
@@ -89,8 +89,10 @@ def have_grown(worker: Worker, place: Place, commits: int, pipeline: Pipeline) -
 
     *worker* lands them by *pipeline*.
     """
-    rows = commits * place.rows
-    produce(place.bootstrap, place.topic, Load(rows))
-    worker.run(pipeline, replace(place, rows=(rows - place.rows) // LANDED))
+    before = (commits - 1) * place.rows
+    produce(place.bootstrap, place.topic, Load(before))
+    worker.run(pipeline, replace(place, rows=before // LANDED))
+    produce(place.bootstrap, place.topic, Load(place.rows, start=before))
+    worker.run(pipeline, place)
     worker.run(grow, place.root, commits)
-    return rows
+    return before + place.rows
