@@ -149,7 +149,7 @@ def _shared(
             _timed(f"merge {keys}", measure)
         if full:
             ours = workers["ours"]
-            _timed("small merges", lambda: merges.measure_small(table, ours, report, rows))
+            _timed("small merges", lambda: merges.measure_few(table, ours, report, rows))
     if "expectations" in wanted:
         judge = partial(expectations.measure, workers["ours"], report, full=full)
         _timed("expectations", judge)

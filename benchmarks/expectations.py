@@ -185,8 +185,8 @@ def seconds_of(
     for number in range(WARM + repeats):
         said: dict[str, Any] = {}
         took: dict[str, list[float]] = {name: [] for name in seconds}
-        for contestant in (*[batches] * BATCHES, gx):
-            for name, run in contestant.items():
+        for contestants in (*[batches] * BATCHES, gx):
+            for name, run in contestants.items():
                 began = time.perf_counter()
                 said[name] = run()
                 took[name].append(time.perf_counter() - began)

@@ -1,4 +1,4 @@
-"""What a batch costs once its tables have had many commits, compaction and checkpoints included.
+"""A lake whose tables have had many commits, compaction and checkpoints included.
 
 Hundreds of real batches would take half an hour. So a lake gets all the rows that they would have
 brought in a few larger ones, and then commits are planted in the log of each table. In bronze and

@@ -22,6 +22,7 @@ from silver.newest import newest
 from silver.table import columns, prepare
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -120,6 +121,13 @@ def textbook(rows: DataFrame, into: Table) -> None:
 BOUNDLESS, VECTORS = "ours, without bounds", "ours, with deletion vectors"
 CONTESTANTS = {"ours": ours, "textbook": textbook}
 MORE = {BOUNDLESS: boundless, VECTORS: ours}
+# How each merges small batches, and whether into a table with deletion vectors.
+FEW = {
+    "ours": (ours, False),
+    BOUNDLESS: (boundless, False),
+    VECTORS: (ours, True),
+    f"{BOUNDLESS}, with deletion vectors": (boundless, True),
+}
 
 
 def one(spark: SparkSession, root: Path, name: str, keys: tuple[str, int], number: int) -> float:
@@ -164,9 +172,7 @@ def measure(
         for name in names
     }
     found = interleaved(contestants, warm=1, repeats=report.repeats)
-    sums = {name: workers["ours"].run(total, root, name, keys) for name in names}
-    if any(one != sums["ours"] for one in sums.values()):
-        raise UnequalError(f"merge, {keys}: {sums}")
+    _demand_equal(workers["ours"], root, names, keys)
     report.add(f"MERGE of {BATCH} rows into {rows}, {keys} keys", *found.values())
     seconds = {name: own.figures for name, own in found.items()}
     name = "merge_10m_vs_textbook" if keys == "recent" else f"merge_{keys}_vs_textbook"
@@ -176,32 +182,38 @@ def measure(
         report.ratios[f"merge_{keys}_{told}"] = ratio(seconds[name], seconds["ours"])
 
 
-def small(spark: SparkSession, root: Path, name: str, rows: int, number: int) -> float:
+def _demand_equal(worker: Worker, root: Path, names: Iterable[str], keys: str) -> None:
+    sums = {name: worker.run(total, root, name, keys) for name in names}
+    if any(one != sums["ours"] for one in sums.values()):
+        raise UnequalError(f"merge, {keys}: {sums}")
+
+
+def few(spark: SparkSession, root: Path, name: str, rows: int, number: int) -> float:
     """Return the seconds that contestant *name* takes to merge its next small batch.
 
     All rounds are merged into one clone of *root*, which had so many *rows*.
     """
-    to = root.parent / f"merged.small.{name}"
-    vectors = name.endswith("with deletion vectors")
-    table = (
-        Table("silver.matches", str(to), str(to))
-        if number
-        else clone(spark, root, to, vectors=vectors)
-    )
+    to, (run, vectors) = root.parent / f"merged.{name}.few.0", FEW[name]
+    if number == 0:
+        clone(spark, root, to, vectors=vectors)
     cached = batch(spark, rows + number * (SMALL - SMALL // 10), "recent", SMALL)
     began = time.perf_counter()
-    (boundless if name.startswith(BOUNDLESS) else ours)(cached, table)
+    run(cached, Table("silver.matches", str(to), str(to)))
     seconds = time.perf_counter() - began
     cached.unpersist()
     return seconds
 
 
-def measure_small(root: Path, worker: Worker, report: Report, rows: int) -> None:
-    """Merge batches of a thousand recent keys, with and without their bounds, and report."""
-    names = ("ours", BOUNDLESS, VECTORS, f"{BOUNDLESS}, with deletion vectors")
-    contestants = {name: partial(worker.run, small, root, name, rows) for name in names}
+def measure_few(root: Path, worker: Worker, report: Report, rows: int) -> None:
+    """Merge batches of a thousand recent keys, with and without their bounds, and report.
+
+    Raises:
+        UnequalError: the tables differ afterwards.
+    """
+    contestants = {name: partial(worker.run, few, root, name, rows) for name in FEW}
     found = interleaved(contestants, warm=3, repeats=max(5, report.repeats))
+    _demand_equal(worker, root, FEW, "few")
     report.add(f"MERGE of {SMALL} rows into {rows}, recent keys", *found.values())
-    whole, boundless, vectors, neither = (found[name].figures for name in names)
+    whole, boundless, vectors, neither = (found[name].figures for name in FEW)
     report.ratios["small_merge_without_bounds"] = ratio(boundless, whole)
     report.ratios["small_merge_without_bounds_with_deletion_vectors"] = ratio(neither, vectors)
