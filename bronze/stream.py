@@ -10,6 +10,7 @@ from bronze.table import prepare
 from lakehouse import kafka
 from lakehouse.audit import trail
 from lakehouse.audit.records import stream_metadata
+from lakehouse.snapshots import compute_ahead
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -34,6 +35,7 @@ def start(spark: SparkSession, entity: Entity, run: Run, _: Turn) -> StreamingQu
     table = run.lake.table("bronze", entity.name)
     topic_id = kafka.topic_id(spark, run.config.kafka, entity.topic)
     prepare(spark, entity, run.lake, topic_id)
+    compute_ahead(spark, table)
     trail.catch_up(spark, table, run.lake)
     landed = land(messages(spark, entity, run.config.kafka), topic_id)
     return (

@@ -358,6 +358,11 @@ class MachineError(LakehouseError):
             "{reason}",
             "check the network and any repository mirror in ~/.ivy2, then run the command again",
         ),
+        "ARCHIVE_FAILED": Message(
+            "no archive of classes came to be at {path}",
+            "the JVM ended without writing it; nothing rests on it but the time that a start takes",
+            "look for room on that disk, then run the command again",
+        ),
         "STREAM_OWNED": Message(
             "{stream} is already running: pid {pid} on {host} since {since}",
             "each stream has one owner, because two writers can both win a commit",

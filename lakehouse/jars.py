@@ -3,6 +3,9 @@
 `jars.lock.toml` names each jar's Maven coordinate and sha256, by group. `fetch` asks Ivy, which
 ships inside the pyspark wheel, so no HTTP code and no address live here; a mirror is configured
 as for any Ivy user, in `~/.ivy2/ivysettings.xml`. Streams only ever `verify`.
+
+Beside the jars may lie an archive of the classes that a stream loads from them, as the JVM keeps
+them for its class-data sharing: `lakehouse.demo.rehearsal` makes it.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from lakehouse.errors import MachineError
 
 GROUPS = ("spark", "broker")
 OLDEST_JAVA = 17
+ARCHIVE = "classes-"
 
 
 @dataclass(frozen=True)
@@ -111,6 +115,22 @@ def java() -> str:
     return found
 
 
+def archive(folder: Path) -> Path:
+    """Return where the archive of classes lies in *folder*, or would.
+
+    Another Java, another pyspark and other jars give it another name, since a JVM takes an archive
+    only with the very files that it was made with.
+
+    Raises:
+        MachineError: JAVA_MISSING.
+    """
+    files = [Path(java()).resolve(), *sorted(_pyspark().glob("*.jar"))]
+    files += [folder / jar.filename for jar in locked("spark")]
+    known = [(path, path.stat()) for path in files if path.exists()]
+    text = "\n".join(f"{path} {stat.st_size} {stat.st_mtime_ns}" for path, stat in known)
+    return folder / f"{ARCHIVE}{hashlib.sha256(text.encode()).hexdigest()[:16]}.jsa"
+
+
 def _fault(jar: Jar, folder: Path) -> str | None:
     path = folder / jar.filename
     if not path.is_file():
@@ -154,8 +174,13 @@ def _ask_ivy(wanted: list[Jar], group: str, scratch: Path) -> None:
 
 
 def _ivy() -> Path:
+    return next(_pyspark().glob("ivy-*.jar"))
+
+
+def _pyspark() -> Path:
+    """Return the folder of the jars that the pyspark wheel brings."""
     # Found without importing pyspark, which takes a quarter of a second.
     spec = importlib.util.find_spec("pyspark")
     if spec is None or spec.origin is None:
         raise MachineError("JARS_UNFETCHABLE", group="any", reason="pyspark is not installed")
-    return next(Path(spec.origin).parent.glob("jars/ivy-*.jar"))
+    return Path(spec.origin).parent / "jars"

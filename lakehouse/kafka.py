@@ -15,7 +15,13 @@ if TYPE_CHECKING:
     from lakehouse.settings import KafkaSettings
 
 # Before [kafka.options]. Kafka's own minute is too long to leave a person without a word.
-DEFAULTS = {"request.timeout.ms": "10000", "default.api.timeout.ms": "15000"}
+DEFAULTS = {
+    "request.timeout.ms": "10000",
+    "default.api.timeout.ms": "15000",
+    # At the end of a partition the consumer already waits for more when Spark asks it for the range
+    # that is there, and the broker answers one after the other: 500 ms, as Kafka has it.
+    "fetch.max.wait.ms": "50",
+}
 # After [kafka.options]: promises of ours. An aborted record is no message, and nothing is created.
 PROMISED = {"isolation.level": "read_committed", "allow.auto.create.topics": "false"}
 # Set by Spark or by us, or able to run code or call out: a JAAS line is code.

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 from contextlib import contextmanager
-from importlib import resources
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -61,11 +60,15 @@ DEFAULTS = {
 LOCAL = {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
 # Would bring jars that the lock does not know.
 REFUSED = ("spark.jars", "spark.jars.packages", "spark.jars.ivy", "spark.jars.ivySettings")
+# What an option of the user's is added to, and does not replace.
+CLASSPATH, JAVA = "spark.driver.extraClassPath", "spark.driver.extraJavaOptions"
 # The code that Spark generates for a parse or a MERGE is longer than the 8000 bytes beyond which
 # the JVM would interpret it for ever.
-JAVA_OPTIONS = (
-    '-XX:+UseParallelGC -XX:-DontCompileHugeMethods "-Dlog4j2.configurationFile={log4j}" {log}'
-)
+JAVA_OPTIONS = "-XX:+UseParallelGC -XX:-DontCompileHugeMethods"
+OWN = Path(__file__).parent / "spark-conf"
+# No folder, so none of this machine's defaults is read. Spark has it on the JVM's classpath, and
+# with one there that holds a file the JVM would refuse its archive of classes.
+NO_CONF = OWN / "none"
 
 
 def running() -> SparkSession | None:
@@ -97,33 +100,19 @@ def start(
     for key in config.spark.options:
         if key in REQUIRED or key in REFUSED:
             raise ConfigError("BAD_OPTION", key=key, reason="what lakehouse gives it is relied on")
-    paths = jars.verify("spark", config.jars.dir)
-    jars.java()
+    paths = jars.verify("spark", config.jars.dir.absolute())
+    archive = jars.archive(config.jars.dir.absolute())
+    where = warehouse or config.state_dir / "warehouse"
     if running() is None:
         _end_jvm()  # of a session that was stopped by its own `stop`: a new one would live in it
-    own = resources.files("lakehouse").joinpath("spark-conf")
-    # In quotes, since the name of any folder may have a space.
-    where = f'-Dlakehouse.jvm.level=warn "-Dlakehouse.jvm.log={log}"' if log else ""
     conf = SparkConf(loadDefaults=False).setMaster(config.spark.master)
-    options = {
-        **DEFAULTS,
-        **(LOCAL if config.spark.master.startswith("local") else {}),
-        "spark.driver.memory": config.spark.driver_memory,
-        "spark.sql.shuffle.partitions": str(config.spark.shuffle_partitions or os.cpu_count() or 2),
-        "spark.driver.extraJavaOptions": JAVA_OPTIONS.format(
-            log4j=own / "log4j2.properties", log=where
-        ),
-        "spark.sql.warehouse.dir": str(warehouse or config.state_dir / "warehouse"),
-        **config.spark.options,
-        **REQUIRED,
-        "spark.jars": ",".join(map(str, paths)),
-    }
-    conf.setAll(list(options.items()))
+    options = options_of(config, paths, archive, log)
+    conf.setAll([*options.items(), ("spark.sql.warehouse.dir", str(where))])
     with _output_of_the_jvm(log) as output:
         streams = {"stdout": output, "stderr": output, "pass_fds": tuple(inherit)}
         gateway = None
         try:
-            with _signals_kept_from_children(), _environment(SPARK_CONF_DIR=str(own)):
+            with _signals_kept_from_children(), _environment(SPARK_CONF_DIR=str(NO_CONF)):
                 gateway = launch_gateway(conf, popen_kwargs=streams)  # type: ignore[no-untyped-call]  # pyspark left it untyped
             context = SparkContext(conf=conf, gateway=gateway)
         except Exception as error:
@@ -134,13 +123,49 @@ def start(
     return SparkSession(context)
 
 
-def stop(spark: SparkSession) -> None:
-    """Stop *spark* and its JVM; when this returns, neither a thread nor a process is left."""
+def stop(spark: SparkSession, *, seconds: float = 20) -> None:
+    """Stop *spark* and its JVM; when this returns, neither a thread nor a process is left.
+
+    A JVM that has not ended by itself after so many *seconds* is killed.
+    """
     spark.stop()
-    _end_jvm()
+    _end_jvm(seconds)
 
 
-def _end_jvm() -> None:
+def options_of(
+    config: Config, paths: Sequence[Path], archive: Path, log: Path | None = None
+) -> dict[str, str]:
+    """Return Spark's options for *config*, with the jars at *paths* on the JVM's own classpath.
+
+    Only classes from there are taken from the *archive*. What the configuration adds to the
+    classpath, or to the options of Java, comes after ours; otherwise it stands over ours, but for
+    REQUIRED.
+    """
+    own = config.spark.options
+    local = config.spark.master.startswith("local")
+    return {
+        **DEFAULTS,
+        **(LOCAL if local else {"spark.jars": ",".join(map(str, paths))}),
+        "spark.driver.memory": config.spark.driver_memory,
+        "spark.sql.shuffle.partitions": str(config.spark.shuffle_partitions or os.cpu_count() or 2),
+        **own,
+        **REQUIRED,
+        CLASSPATH: os.pathsep.join([*map(str, paths), *filter(None, [own.get(CLASSPATH)])]),
+        JAVA: f"{_java_options(archive, log)} {own.get(JAVA, '')}".strip(),
+    }
+
+
+def _java_options(archive: Path, log: Path | None) -> str:
+    # In quotes, since the name of any folder may have a space.
+    said = [JAVA_OPTIONS, f'"-Dlog4j2.configurationFile={OWN / "log4j2.properties"}"']
+    if log:
+        said.append(f'-Dlakehouse.jvm.level=warn "-Dlakehouse.jvm.log={log}"')
+    if archive.is_file():
+        said.append(f'"-XX:SharedArchiveFile={archive}"')
+    return " ".join(said)
+
+
+def _end_jvm(seconds: float = 20) -> None:
     gateway = SparkContext._gateway  # noqa: SLF001 - pyspark offers no other way to end its JVM
     if gateway is None:
         return
@@ -151,7 +176,7 @@ def _end_jvm() -> None:
         if process.stdin:
             process.stdin.close()  # the JVM ends when its standard input does
         try:
-            process.wait(timeout=20)
+            process.wait(timeout=seconds)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

@@ -94,10 +94,10 @@ def play(
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lakehouse-broker-")))
         kafka = stack.enter_context(broker.running(scratch, config.jars.dir))
-        run = Run(_for_the_demo(config, kafka.bootstrap))
+        run = Run(apart(config, kafka.bootstrap))
         names = [f"{layer}.{entity.name}" for layer in pipeline.LAYERS for entity in entities]
         locks = [stack.enter_context(owner.owning(run.config.state_dir, name)) for name in names]
-        _create_topics(kafka.bootstrap, entities)
+        create_topics(kafka.bootstrap, entities)
         spark = session.start(run.config, log=run.config.state_dir / "spark.log", inherit=locks)
         stack.callback(session.stop, spark)
         asked.listen()
@@ -147,7 +147,7 @@ def lake_root(named: str | None, *, keep: bool) -> Iterator[str]:
             shutil.rmtree(own, ignore_errors=True)
 
 
-def _for_the_demo(config: Config, bootstrap: str) -> Config:
+def apart(config: Config, bootstrap: str) -> Config:
     """Return *config* with the demo's own broker, state and rhythm: nothing of production's."""
     own = KafkaSettings(bootstrap=bootstrap)
     streams = config.streams.model_copy(update={"trigger": TRIGGER})
@@ -164,7 +164,8 @@ def _for_the_demo(config: Config, bootstrap: str) -> Config:
     )
 
 
-def _create_topics(bootstrap: str, entities: Sequence[Entity]) -> None:
+def create_topics(bootstrap: str, entities: Sequence[Entity]) -> None:
+    """Have the broker hold the topic of each of *entities*."""
     admin = AdminClient({"bootstrap.servers": bootstrap})
     topics = [NewTopic(e.topic, PARTITIONS.get(e.name, 1), 1) for e in entities]
     for created in admin.create_topics(topics).values():

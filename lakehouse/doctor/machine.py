@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from importlib import metadata
 from typing import TYPE_CHECKING
@@ -113,6 +114,15 @@ def jar_files(folder: Path) -> Iterator[Finding]:
             yield wrong if group == "spark" else warn("jars", wrong.found, wrong.cure, group)
         else:
             yield ok("jars", f"{len(sound)} jars, each the locked one, in {folder}", group)
+    with suppress(MachineError):  # without Java, which is told in a line of its own
+        yield _archived(jars.archive(folder.absolute()))
+
+
+def _archived(archive: Path) -> Finding:
+    if archive.is_file():
+        return ok("jars", f"classes are archived in {archive}", "archive")
+    slower = "classes are not archived: `lakehouse jars archive` has each start take less time"
+    return ok("jars", slower, "archive")
 
 
 def room(folders: Sequence[Path], batch: str) -> Iterator[Finding]:

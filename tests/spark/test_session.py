@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lakehouse import session
+from lakehouse import jars, session
 from lakehouse.errors import ConfigError, MachineError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pyspark.sql import SparkSession
 
     from lakehouse.settings import Config
@@ -38,6 +37,14 @@ def test_a_missing_jar_is_one_clear_error_and_nothing_is_downloaded(
     assert missing.value.code == "JARS_UNSOUND"
     assert "lakehouse jars fetch" in missing.value.message.cure
     assert not (tmp_path / "none").exists()
+
+
+def test_the_jvm_takes_its_classes_from_the_archive(spark: SparkSession, config: Config) -> None:
+    archive = jars.archive(config.jars.dir.absolute())
+    assert archive.is_file(), "run `lakehouse jars archive`, as `make setup` does"
+    jvm: Any = spark._jvm
+    maps = Path(f"/proc/{jvm.java.lang.ProcessHandle.current().pid()}/maps").read_text()
+    assert str(archive) in maps
 
 
 def test_division_by_zero_is_null(spark: SparkSession) -> None:

@@ -10,7 +10,7 @@ import pytest
 from pyspark.sql.types import StringType, StructField, StructType
 
 from lakehouse.audit.records import recorded
-from lakehouse.snapshots import computing
+from lakehouse.snapshots import compute_ahead, computing
 from lakehouse.tables import Lake, create, frame
 from tests.spark.jobs import last_job
 
@@ -60,6 +60,27 @@ def test_a_commit_does_not_compute_again_what_was_computed_beside_it(
         pass
     assert append(spark, table, 3) < alone
     assert sorted(row["id"] for row in table.read(spark).collect()) == ["0", "1", "2", "3"]
+
+
+def test_a_commit_does_not_compute_again_what_was_computed_ahead(
+    spark: SparkSession, table: Table
+) -> None:
+    alone = append(spark, table, 2)
+    compute_ahead(spark, table).join()
+    assert append(spark, table, 3) < alone
+    assert sorted(row["id"] for row in table.read(spark).collect()) == ["0", "1", "2", "3"]
+
+
+def test_a_table_that_cannot_be_read_ahead_fails_nothing(spark: SparkSession, table: Table) -> None:
+    compute_ahead(spark, replace(table, path="nowhere://there/is/no/such/filesystem")).join()
+
+
+def test_what_is_computed_ahead_leaves_the_options_of_the_session_alone(
+    spark: SparkSession, table: Table
+) -> None:
+    before = spark.conf.get("spark.sql.codegen.wholeStage")
+    compute_ahead(spark, table).join()
+    assert spark.conf.get("spark.sql.codegen.wholeStage") == before
 
 
 def test_a_transaction_that_is_there_already_is_left_out(spark: SparkSession, table: Table) -> None:

@@ -447,7 +447,7 @@ def test_without_urls_there_is_no_destination(given: AlarmSettings) -> None:
 def test_the_demo_tells_no_destination_of_productions(config: Config) -> None:
     own = config.model_copy(update={"alarms": settings("json://127.0.0.1")})
 
-    assert story._for_the_demo(own, "127.0.0.1:1").alarms == AlarmSettings()
+    assert story.apart(own, "127.0.0.1:1").alarms == AlarmSettings()
 
 
 # What streams raise

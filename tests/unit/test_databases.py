@@ -95,7 +95,7 @@ def test_the_jvm_of_a_session_that_was_stopped_is_ended_before_a_new_one(
     monkeypatch.setattr(SparkContext, "_gateway", left)
     monkeypatch.setattr(SparkContext, "_jvm", object())
     monkeypatch.setattr(jars, "verify", lambda *_: [])
-    monkeypatch.setattr(jars, "java", lambda: None)
+    monkeypatch.setattr(jars, "java", lambda: "no Java in a unit test")
 
     def launch(*_: object, **__: object) -> None:
         done.append("launched")

@@ -134,3 +134,20 @@ def test_a_java_home_without_java_is_named(tmp_path: Path, monkeypatch: pytest.M
 
     assert caught.value.code == "JAVA_MISSING"
     assert str(tmp_path) in caught.value.message.why
+
+
+def test_an_archive_of_classes_is_of_one_java_and_one_set_of_jars(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    java = tmp_path / "java"
+    java.write_text("one")
+    monkeypatch.setattr(jars, "java", lambda: str(java))
+    first = jars.archive(folder)
+    assert first == jars.archive(folder)
+    assert first.parent == folder
+
+    (folder / JARS[0].filename).write_bytes(b"another jar")
+    second = jars.archive(folder)
+    java.write_text("another")
+
+    assert len({first, second, jars.archive(folder)}) == 3
