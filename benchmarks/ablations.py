@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 
 import silver.stream
 from benchmarks import contestants as c
-from benchmarks import small_batches
+from benchmarks import small_batches, starts
 from benchmarks.growth import have_grown
 from benchmarks.rounds import Report, Series, interleaved, ratio
 from benchmarks.workers import Jvm
@@ -82,6 +82,11 @@ DRAIN = (
         options={"spark.hadoop.parquet.compression.codec.zstd.level": "3"},
     ),
     Jvm("huge methods interpreted", memory=MEMORY, patched=_without("-XX:-DontCompileHugeMethods")),
+    Jvm(
+        "a shuffle before MERGE writes",
+        memory=MEMORY,
+        options={"spark.databricks.delta.merge.repartitionBeforeWrite.enabled": "true"},
+    ),
     Jvm("G1 instead of ParallelGC", memory=MEMORY, patched=_without("-XX:+UseParallelGC")),
 )
 SMALL = (
@@ -133,20 +138,29 @@ def drained(worker: Worker, place: Place, name: str, number: int) -> float:
 
 
 def measure(large: Place, few: Place, workers: dict[str, Worker], report: Report) -> None:
-    """Drain a topic in one batch, and another in small ones, with and without each technique."""
+    """Drain a topic in large batches, another in small ones, with and without each technique."""
     many = {
         jvm.name: partial(drained, workers[jvm.name], large, jvm.name) for jvm in (WHOLE, *DRAIN)
     }
-    # Twice: what is compiled in the first round is only fast in the third.
-    _compare("drain", many, report, warm=2)
+    _compare("drain", many, report, warm=1)
     small: dict[str, Callable[[int], float]] = {}
     for jvm in (WHOLE, *SMALL):
         own = few.at(f"few.{jvm.name}").on(f"few-{len(small)}")
         sent = have_grown(workers[jvm.name], own, COMMITS, c.pipeline)
         small[jvm.name] = partial(small_batches.one, workers[jvm.name], own, sent)
     _compare("small", small, report, warm=3)
+    topic = few.on("esports-matches")
+    started = {
+        name: partial(_started, topic.at(f"start.{number}"), before)
+        for number, (name, before) in enumerate({"all": "", **starts.WITHOUT}.items())
+    }
+    _compare("start", started, report, warm=1)
     heaps = (Series(name, (workers[name].run(held),), "MiB") for name in small)
     report.add("heap in use after the same batches", *heaps)
+
+
+def _started(place: Place, before: str, number: int) -> float:
+    return starts.ours(place.at(str(number)), before)
 
 
 def _compare(
