@@ -151,16 +151,16 @@ def measure(large: Place, few: Place, workers: dict[str, Worker], report: Report
     _compare("small", small, report, warm=3)
     topic = few.on("esports-matches")
     started = {
-        name: partial(_started, topic.at(f"start.{number}"), before)
-        for number, (name, before) in enumerate({"all": "", **starts.WITHOUT}.items())
+        name or "all": partial(_started, topic.at(f"start.{number}"), name)
+        for number, name in enumerate(["", *starts.WITHOUT])
     }
     _compare("start", started, report, warm=1)
     heaps = (Series(name, (workers[name].run(held),), "MiB") for name in small)
     report.add("heap in use after the same batches", *heaps)
 
 
-def _started(place: Place, before: str, number: int) -> float:
-    return starts.ours(place.at(str(number)), before)
+def _started(place: Place, without: str, number: int) -> float:
+    return starts.ours(place.at(str(number)), without)
 
 
 def _compare(

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 PATIENCE = 120
 COMMAND = "from lakehouse.cli import main; main()"
-# What a start does without one technique each: Python that is run before the command.
+# What a start is without one technique each: what is given another value first, as Python.
 WITHOUT = {
-    "classes not archived": "import lakehouse.jars as m; m.archive = lambda folder: folder / 'none'",
-    "fetches that wait as Kafka has it": "import lakehouse.kafka as m; del m.DEFAULTS['fetch.max.wait.ms']",
-    "state not computed ahead": "import bronze.stream as m; m.compute_ahead = lambda *_: None",
+    "classes not archived": ("lakehouse.jars.archive", "lambda folder: folder / 'none'"),
+    "fetches that wait as Kafka has it": ("lakehouse.kafka.DEFAULTS", "{}"),
+    "state not computed ahead": ("bronze.stream.compute_ahead", "lambda *_: None"),
 }
 
 
@@ -55,8 +55,12 @@ def _has_rows(table: Path) -> bool:
     return any('"add":' in file.read_text() for file in log.glob("*.json"))
 
 
-def ours(place: Place, before: str = "") -> float:
-    """Start bronze by its command, on a topic of a few messages; run Python *before* it."""
+def ours(place: Place, without: str = "") -> float:
+    """Start bronze by its command, on a topic of a few messages, perhaps *without* a technique."""
+    before = ""
+    if without:
+        name, value = WITHOUT[without]
+        before = f"import {name.rpartition('.')[0]}\n{name} = {value}"
     own = {
         "LAKEHOUSE__LAKE__ROOT": str(place.root),
         "LAKEHOUSE__KAFKA__BOOTSTRAP": place.bootstrap,

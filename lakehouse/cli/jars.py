@@ -63,7 +63,7 @@ def archive(ctx: click.Context, *, as_json: bool) -> None:
 
     Plays a rehearsal for this, of half a minute or more: both streams on a broker and a lake of
     their own, of which nothing is left. So it needs the jars of both groups. The archive lies
-    beside them, some 200 MB. A new Java, pyspark or jar needs another; the old one goes then.
+    beside them, some 200 MB. A new Java, pyspark or jar needs another; the newest four are kept.
 
     Example: `lakehouse jars archive`
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 MESSAGES, BAD_RATE, SEED = 200, 0.1, 7
 # The JVM writes the archive when it ends, on a slow machine for more than half a minute.
 PATIENCE = 600.0
+# Each checkout or environment on a machine has one of its own.
+KEPT = 4
 
 
 def archive(config: Config) -> Path:
@@ -33,8 +35,8 @@ def archive(config: Config) -> Path:
 
     A JVM that starts with it maps the classes of Spark, Delta and Kafka from a file, and neither
     reads nor verifies them. It is good for one Java, one pyspark and one set of jars; one that is
-    there for these is left alone, and those for others go. Nothing rests on it: without one, or
-    with one that the JVM does not take, a start takes seconds longer, and that is all.
+    there for these is left alone, and of those for others the newest stay. Nothing rests on it:
+    without one, or with one that the JVM does not take, a start takes seconds longer, that is all.
 
     The streams run on a broker and a lake of their own, of which nothing is left.
 
@@ -50,9 +52,10 @@ def archive(config: Config) -> Path:
             _rehearse(config, Path(scratch), made)
             if not made.is_file():
                 raise MachineError("ARCHIVE_FAILED", path=path)
-            for old in folder.glob(f"{jars.ARCHIVE}*.jsa"):
-                old.unlink()
             made.replace(path)
+            made_when = {one: one.stat().st_mtime for one in folder.glob(f"{jars.ARCHIVE}*.jsa")}
+            for old in sorted(made_when, key=made_when.__getitem__)[:-KEPT]:
+                old.unlink()
     return path
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from benchmarks import ablations, plots
+from benchmarks import ablations, plots, starts
 from benchmarks.messages import Load, is_cut, is_mistyped, values
 from benchmarks.rounds import Series, interleaved, ratio
 from lakehouse.session import DEFAULTS
@@ -85,3 +85,6 @@ def test_each_ablation_takes_away_what_the_product_has() -> None:
         for name, value in one.patched.items():
             module, _, attribute = name.rpartition(".")
             assert getattr(import_module(module), attribute) != value
+    for name, value in starts.WITHOUT.values():
+        module, _, attribute = name.rpartition(".")
+        assert repr(getattr(import_module(module), attribute)) != value
