@@ -27,6 +27,7 @@ from benchmarks import (
     messages,
     plots,
     reading,
+    several,
     sizes,
     small_batches,
     starts,
@@ -51,7 +52,7 @@ SCENARIOS = (
     "start",
     "latency",
 )
-FULL = ("reading", "sizes", "memory", "ablations")
+FULL = ("reading", "sizes", "several", "memory", "ablations")
 # A driver of its own, or none: the others share those of JVMS.
 ALONE = {"generator", "start", "latency", "reading", "memory", "ablations"}
 JVMS = (
@@ -140,8 +141,8 @@ def _shared(
         messages.produce(place.bootstrap, place.topic, load)
         _timed("drain", lambda: drains.measure(place, load, workers, report, full=full))
     if "merge" in wanted:
-        rows = 10_000_000
-        table = place.root / "merge" / "lake"
+        rows, fewer = 10_000_000, 1_000_000
+        table, smaller = place.root / "merge" / "lake", place.root / "merge" / "smaller"
         _timed("fill", lambda: workers["ours"].run(merges.fill, table, rows))
         for keys in merges.KEYS if full else merges.KEYS[:1]:
             kind = keys, rows
@@ -150,11 +151,16 @@ def _shared(
         if full:
             ours = workers["ours"]
             _timed("small merges", lambda: merges.measure_few(table, ours, report, rows))
+            ours.run(merges.fill, smaller, fewer)
+            _timed("small table", lambda: merges.measure_few(smaller, ours, report, fewer))
     if "expectations" in wanted:
         judge = partial(expectations.measure, workers["ours"], report, full=full)
         _timed("expectations", judge)
     if "sizes" in wanted:
         _timed("sizes", lambda: sizes.measure(place, workers["ours"], report))
+    if "several" in wanted:
+        few = replace(place, rows=1_000)
+        _timed("several", lambda: several.measure(few, workers["ours"], report))
 
 
 def _alone(place: Place, root: Path, report: Report, *, wanted: tuple[str, ...]) -> None:

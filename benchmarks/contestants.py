@@ -30,6 +30,8 @@ from lakehouse.schemas import schema
 from lakehouse.turns import Turn
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pyspark.sql import DataFrame, SparkSession
     from pyspark.sql.streaming.readwriter import DataStreamWriter
 
@@ -83,6 +85,16 @@ def both(spark: SparkSession, place: Place) -> None:
         refining.processAllAvailable()
     finally:
         refining.stop()
+
+
+def several(spark: SparkSession, places: Sequence[Place]) -> None:
+    """Bring the topic of each of *places* to bronze, all at once, and then to silver."""
+    for stream in (bronze.stream, silver.stream):
+        queries = [
+            stream.start(spark, matches(place.topic), _run(place), Turn()) for place in places
+        ]
+        for query in queries:
+            query.awaitTermination()
 
 
 def seed_as_shipped(spark: SparkSession, place: Place) -> float:

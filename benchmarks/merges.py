@@ -193,7 +193,7 @@ def few(spark: SparkSession, root: Path, name: str, rows: int, number: int) -> f
 
     All rounds are merged into one clone of *root*, which had so many *rows*.
     """
-    to, (run, vectors) = root.parent / f"merged.{name}.few.0", FEW[name]
+    to, (run, vectors) = root.parent / f"merged.{name}.few-{rows}.0", FEW[name]
     if number == 0:
         clone(spark, root, to, vectors=vectors)
     cached = batch(spark, rows + number * (SMALL - SMALL // 10), "recent", SMALL)
@@ -212,8 +212,9 @@ def measure_few(root: Path, worker: Worker, report: Report, rows: int) -> None:
     """
     contestants = {name: partial(worker.run, few, root, name, rows) for name in FEW}
     found = interleaved(contestants, warm=3, repeats=max(5, report.repeats))
-    _demand_equal(worker, root, FEW, "few")
+    _demand_equal(worker, root, FEW, f"few-{rows}")
     report.add(f"MERGE of {SMALL} rows into {rows}, recent keys", *found.values())
     whole, boundless, vectors, neither = (found[name].figures for name in FEW)
-    report.ratios["small_merge_without_bounds"] = ratio(boundless, whole)
-    report.ratios["small_merge_without_bounds_with_deletion_vectors"] = ratio(neither, vectors)
+    told = f"small_merge_into_{rows // 1_000_000}m_without_bounds"
+    report.ratios[told] = ratio(boundless, whole)
+    report.ratios[f"{told}_with_deletion_vectors"] = ratio(neither, vectors)
