@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 SIZES = (1_000, 200_000)
 # What ours adds is a small difference of two times that each vary more. So a round has several
 # batches of both, and its figure is their median; and the JVM has to have compiled first.
-WARM, BATCHES = 1, 5
+WARM, BATCHES = 1, 3
 BETWEEN = "expect_column_values_to_be_between"
 SUITE: list[tuple[str, dict[str, Any]]] = [
     ("expect_column_values_to_not_be_null", {"column": "match_id"}),

@@ -49,7 +49,7 @@ def _rows(numbers: DataFrame, number: Column, age: int = 0) -> DataFrame:
     """Return silver rows of the matches with these numbers, the message newer by *age*."""
     entity = matches("t")
     values: dict[str, Column] = {
-        "match_id": F.format_string("m-%010d", number),
+        "match_id": F.concat(F.lit("m-"), F.lpad(number.cast("string"), 10, "0")),
         "status": F.element_at(
             F.array(F.lit("finished"), F.lit("live"), F.lit("scheduled")),
             (number % 3 + 1).cast("int"),
