@@ -31,6 +31,7 @@ from lakehouse.turns import Turn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from pyspark.sql import DataFrame, SparkSession
     from pyspark.sql.streaming.readwriter import DataStreamWriter
@@ -87,11 +88,13 @@ def both(spark: SparkSession, place: Place) -> None:
         refining.stop()
 
 
-def several(spark: SparkSession, places: Sequence[Place]) -> None:
-    """Bring the topic of each of *places* to bronze, all at once, and then to silver."""
+def several(spark: SparkSession, place: Place, topics: Sequence[str]) -> None:
+    """Bring each of *topics*, of an entity each, to bronze, all at once, and then to silver."""
+    entities = [matches(topic, name=f"matches_{n}") for n, topic in enumerate(topics)]
     for stream in (bronze.stream, silver.stream):
         queries = [
-            stream.start(spark, matches(place.topic), _run(place), Turn()) for place in places
+            stream.start(spark, entity, _run(place, entity=entity.name), Turn())
+            for entity in entities
         ]
         for query in queries:
             query.awaitTermination()
@@ -256,18 +259,18 @@ def _fields() -> StructType:
     return schema(matches("any"))
 
 
-def _run(place: Place, *, once: bool = True) -> Run:
-    own = config(place.root, bootstrap=place.bootstrap, max_bytes_per_trigger=_commit_bytes(place))
+def _run(place: Place, *, once: bool = True, entity: str = "matches") -> Run:
+    least = _commit_bytes(place.root / "bronze" / entity / "_delta_log")
+    own = config(place.root, bootstrap=place.bootstrap, max_bytes_per_trigger=least)
     kafka = own.kafka.model_copy(update={"max_offsets_per_trigger": place.rows})
     return Run(own.model_copy(update={"kafka": kafka}), once=once)
 
 
-def _commit_bytes(place: Place) -> str:
-    """Return a bound that has a silver batch take the files of just one bronze commit.
+def _commit_bytes(log: Path) -> str:
+    """Return a bound that has a silver batch take the files of just one commit of bronze's *log*.
 
     Delta takes files until the bound is passed: a little less than the newest batch has.
     """
-    log = place.root / "bronze" / "matches" / "_delta_log"
     for file in sorted(log.glob("*.json"), reverse=True):
         actions = map(json.loads, file.read_text().split("\n")[:-1])
         added = (one["add"] for one in actions if "add" in one)

@@ -59,8 +59,10 @@ def config(
     return loaded.model_copy(update={"lake": lake, "spark": spark, "kafka": kafka, "streams": own})
 
 
-def matches(topic: str, suite: list[dict[str, Any]] | None = None) -> Entity:
-    """Return the shipped matches on *topic*, with another *suite* if one is given."""
+def matches(
+    topic: str, suite: list[dict[str, Any]] | None = None, *, name: str = "matches"
+) -> Entity:
+    """Return the shipped matches on *topic*, with another *suite* or *name* if one is given."""
     contents = {file.name: file.read_text() for file in FOLDER.iterdir()}
     own = contents["entity.toml"].replace('"esports-matches"', json.dumps(topic))
     contents["entity.toml"] = own
@@ -68,4 +70,4 @@ def matches(topic: str, suite: list[dict[str, Any]] | None = None) -> Entity:
         contents.pop("expectations.json")
         if suite:
             contents["expectations.json"] = json.dumps({"name": "bench", "expectations": suite})
-    return from_contents("matches", contents, str(FOLDER))
+    return from_contents(name, contents, str(FOLDER))

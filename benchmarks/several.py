@@ -21,16 +21,16 @@ BATCHES = 5
 def measure(place: Place, worker: Worker, report: Report) -> None:
     """Bring a topic each of so many entities to silver, all at once, and report by batch.
 
-    Each has a lake of its own, which is what entities have in common with each other: nothing.
+    The starts of their queries are a part of it.
     """
-    topics = [place.on(f"several-{number}") for number in range(max(ENTITIES))]
-    for one in topics:
-        produce(one.bootstrap, one.topic, Load(BATCHES * place.rows))
+    topics = [f"several-{number}" for number in range(max(ENTITIES))]
+    for topic in topics:
+        produce(place.bootstrap, topic, Load(BATCHES * place.rows))
 
     def seconds(count: int, number: int) -> float:
-        own = [one.at(f"several.{count}.{number}").at(one.topic) for one in topics[:count]]
-        found = worker.seconds(c.several, own)
-        shutil.rmtree(own[0].root.parent)
+        own = place.at(f"several.{count}.{number}")
+        found = worker.seconds(c.several, own, topics[:count])
+        shutil.rmtree(own.root)
         return found / (count * BATCHES)
 
     contestants = {f"{count} entities": partial(seconds, count) for count in ENTITIES}
