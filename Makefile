@@ -88,5 +88,5 @@ clean: ## Remove .venv, caches and the broker's folder; never a lake
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	$(BIN)/lakehouse jars fetch
-	$(BIN)/lakehouse jars archive
+	-$(BIN)/lakehouse jars archive # without it starts are slower, and that is all
 	@touch $@

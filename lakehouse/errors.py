@@ -360,8 +360,9 @@ class MachineError(LakehouseError):
         ),
         "ARCHIVE_FAILED": Message(
             "no archive of classes came to be at {path}",
-            "the JVM ended without writing it; nothing rests on it but the time that a start takes",
-            "look for room on that disk, then run the command again",
+            "{reason}",
+            "look for room on that disk and who may write there, then run the command again; "
+            "nothing rests on it but the time that a start takes",
         ),
         "STREAM_OWNED": Message(
             "{stream} is already running: pid {pid} on {host} since {since}",

@@ -47,16 +47,24 @@ def archive(config: Config) -> Path:
     jars.verify("spark", folder)
     path = jars.archive(folder)
     if not path.is_file():
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".archive-") as scratch:
-            made = Path(scratch) / path.name
-            _rehearse(config, Path(scratch), made)
-            if not made.is_file():
-                raise MachineError("ARCHIVE_FAILED", path=path)
-            made.replace(path)
-            made_when = {one: one.stat().st_mtime for one in folder.glob(f"{jars.ARCHIVE}*.jsa")}
-            for old in sorted(made_when, key=made_when.__getitem__)[:-KEPT]:
-                old.unlink()
+        try:
+            with tempfile.TemporaryDirectory(dir=folder, prefix=".archive-") as scratch:
+                made = Path(scratch) / path.name
+                _rehearse(config, Path(scratch), made)
+                if not made.is_file():
+                    reason = "the JVM ended without writing it"
+                    raise MachineError("ARCHIVE_FAILED", path=path, reason=reason)
+                made.replace(path)
+            _keep_the_newest(folder)
+        except OSError as error:
+            raise MachineError("ARCHIVE_FAILED", path=path, reason=error) from error
     return path
+
+
+def _keep_the_newest(folder: Path) -> None:
+    times = {one: one.stat().st_mtime for one in folder.glob(f"{jars.ARCHIVE}*.jsa")}
+    for old in sorted(times, key=times.__getitem__)[:-KEPT]:
+        old.unlink()
 
 
 def _rehearse(config: Config, scratch: Path, made: Path) -> None:

@@ -61,3 +61,11 @@ def test_a_jvm_that_leaves_no_archive_is_an_error(
         rehearsal.archive(own)
     assert (failed.value.code, failed.value.exit_code) == ("ARCHIVE_FAILED", 6)
     assert not list(own.jars.dir.iterdir())
+
+
+def test_a_folder_that_cannot_be_written_is_an_error(own: Config) -> None:
+    gone = own.jars.model_copy(update={"dir": own.jars.dir / "gone"})
+    with pytest.raises(MachineError) as failed:
+        rehearsal.archive(own.model_copy(update={"jars": gone}))
+    assert failed.value.code == "ARCHIVE_FAILED"
+    assert "gone" in str(failed.value.message.why)
