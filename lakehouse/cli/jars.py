@@ -61,7 +61,7 @@ def verify(ctx: click.Context, groups: tuple[str, ...], *, as_json: bool) -> Non
 def archive(ctx: click.Context, *, as_json: bool) -> None:
     """Keep the classes of the jars as the JVM has them once they are loaded: starts take less time.
 
-    Plays a rehearsal for this, of half a minute or more: both streams on a broker and a lake of
+    Plays a rehearsal for this, of about a minute: both streams on a broker and a lake of
     their own, of which nothing is left. So it needs the jars of both groups. The archive lies
     beside them, some 200 MB. A new Java, pyspark or jar needs another; the newest four are kept.
 
