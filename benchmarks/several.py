@@ -1,4 +1,4 @@
-"""What a batch of a thousand rows costs where several entities share a process."""
+"""Short runs of batches of a thousand rows, of several entities in one process."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def measure(place: Place, worker: Worker, report: Report) -> None:
     contestants = {f"{count} entities": partial(seconds, count) for count in ENTITIES}
     found = interleaved(contestants, warm=1, repeats=report.repeats)
     report.add(
-        f"batches of {place.rows} rows of several entities at once, bronze and silver",
+        f"batches of {place.rows} rows in short runs of several entities, bronze and silver",
         *(Series(s.name, tuple(1000 * x for x in s.figures), "ms a batch") for s in found.values()),
     )
     alone, *_, together = (series.figures for series in found.values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 from contextlib import contextmanager
@@ -67,7 +68,8 @@ REFUSED = ("spark.jars", "spark.jars.packages", "spark.jars.ivy", "spark.jars.iv
 CLASSPATH, JAVA = "spark.driver.extraClassPath", "spark.driver.extraJavaOptions"
 # The code that Spark generates for a parse or a MERGE is longer than the 8000 bytes beyond which
 # the JVM would interpret it for ever.
-JAVA_OPTIONS = "-XX:+UseParallelGC -XX:-DontCompileHugeMethods"
+COLLECTOR = "-XX:+UseParallelGC"
+JAVA_OPTIONS = f"{COLLECTOR} -XX:-DontCompileHugeMethods"
 OWN = Path(__file__).parent / "spark-conf"
 # No folder, so none of this machine's defaults is read. Spark has it on the JVM's classpath, and
 # with one there that holds a file the JVM would refuse its archive of classes.
@@ -110,7 +112,7 @@ def start(
         _end_jvm()  # of a session that was stopped by its own `stop`: a new one would live in it
     conf = SparkConf(loadDefaults=False).setMaster(config.spark.master)
     options = options_of(config, paths, archive, log)
-    conf.setAll([*options.items(), ("spark.sql.warehouse.dir", str(where))])
+    conf.setAll([("spark.sql.warehouse.dir", str(where)), *options.items()])
     with _output_of_the_jvm(log) as output:
         streams = {"stdout": output, "stderr": output, "pass_fds": tuple(inherit)}
         gateway = None
@@ -131,8 +133,10 @@ def stop(spark: SparkSession, *, seconds: float = 20) -> None:
 
     A JVM that has not ended by itself after so many *seconds* is killed.
     """
-    spark.stop()
-    _end_jvm(seconds)
+    try:
+        spark.stop()
+    finally:
+        _end_jvm(seconds)
 
 
 def options_of(
@@ -145,7 +149,8 @@ def options_of(
     REQUIRED.
     """
     own = config.spark.options
-    local = config.spark.master.startswith("local")
+    # `local-cluster` has executors that are processes of their own.
+    local = re.fullmatch(r"local(\[.*\])?", config.spark.master)
     return {
         **DEFAULTS,
         **(LOCAL if local else {"spark.jars": ",".join(map(str, paths))}),
@@ -154,18 +159,22 @@ def options_of(
         **own,
         **REQUIRED,
         CLASSPATH: os.pathsep.join([*map(str, paths), *filter(None, [own.get(CLASSPATH)])]),
-        JAVA: f"{_java_options(archive, log)} {own.get(JAVA, '')}".strip(),
+        JAVA: _java_options(archive, log, own.get(JAVA, "")),
     }
 
 
-def _java_options(archive: Path, log: Path | None) -> str:
+def _java_options(archive: Path, log: Path | None, own: str) -> str:
+    # A JVM that is told of two collectors does not start.
+    ours = (
+        JAVA_OPTIONS.replace(COLLECTOR, "") if re.search(r"-XX:\+Use\w+GC\b", own) else JAVA_OPTIONS
+    )
     # In quotes, since the name of any folder may have a space.
-    said = [JAVA_OPTIONS, f'"-Dlog4j2.configurationFile={OWN / "log4j2.properties"}"']
+    said = [ours.strip(), f'"-Dlog4j2.configurationFile={OWN / "log4j2.properties"}"']
     if log:
         said.append(f'-Dlakehouse.jvm.level=warn "-Dlakehouse.jvm.log={log}"')
     if archive.is_file():
         said.append(f'"-XX:SharedArchiveFile={archive}"')
-    return " ".join(said)
+    return " ".join([*said, *filter(None, [own])])
 
 
 def _end_jvm(seconds: float = 20) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +17,7 @@ from lakehouse import broker, entities, jars, project, session
 from lakehouse.demo import generator, story
 from lakehouse.errors import MachineError
 from lakehouse.run import Run
-from lakehouse.settings import LakeSettings
+from lakehouse.settings import BreakerSettings, LakeSettings
 from lakehouse.turns import Turn
 
 if TYPE_CHECKING:
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from lakehouse.entities import Entity
     from lakehouse.settings import Config
 
+# Few, and enough bad ones for quarantine.
 MESSAGES, BAD_RATE, SEED = 200, 0.1, 7
 # The JVM writes the archive when it ends, on a slow machine for more than half a minute.
 PATIENCE = 600.0
@@ -47,6 +51,7 @@ def archive(config: Config) -> Path:
     jars.verify("spark", folder)
     path = jars.archive(folder)
     if not path.is_file():
+        _end_in_order()
         try:
             with tempfile.TemporaryDirectory(dir=folder, prefix=".archive-") as scratch:
                 made = Path(scratch) / path.name
@@ -64,7 +69,13 @@ def archive(config: Config) -> Path:
 def _keep_the_newest(folder: Path) -> None:
     times = {one: one.stat().st_mtime for one in folder.glob(f"{jars.ARCHIVE}*.jsa")}
     for old in sorted(times, key=times.__getitem__)[:-KEPT]:
-        old.unlink()
+        old.unlink(missing_ok=True)
+
+
+def _end_in_order() -> None:
+    """Have a signal that ends this process end the broker and the JVM too."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
 
 
 def _rehearse(config: Config, scratch: Path, made: Path) -> None:
@@ -77,14 +88,18 @@ def _rehearse(config: Config, scratch: Path, made: Path) -> None:
         option = {session.JAVA: f'"-XX:ArchiveClassesAtExit={made}"'}
         spark_settings = own.spark.model_copy(update={"options": option})
         lake = LakeSettings(root=str(scratch / "lake"))
-        run = Run(own.model_copy(update={"spark": spark_settings, "lake": lake}), once=True)
+        parts = {"spark": spark_settings, "lake": lake, "breaker": BreakerSettings()}
+        run = Run(own.model_copy(update=parts), once=True)
         spark = session.start(run.config, log=scratch / "spark.log")
         try:
             for entity in samples:
                 for stream in (bronze.stream, silver.stream):
                     stream.start(spark, entity, run, Turn()).awaitTermination()
-        finally:
-            session.stop(spark, seconds=PATIENCE)
+        except BaseException:
+            with suppress(Exception):  # the first failure is told; the JVM is ended all the same
+                session.stop(spark, seconds=0)
+            raise
+        session.stop(spark, seconds=PATIENCE)
 
 
 def _produce(bootstrap: str, samples: Sequence[Entity]) -> None:

@@ -22,6 +22,7 @@ def own(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Conf
     """The settings with a folder of jars in which no archive is."""
     (folder := tmp_path / "jars").mkdir()
     monkeypatch.setattr(jars, "verify", lambda *_: [])
+    monkeypatch.setattr(rehearsal, "_end_in_order", lambda: None)  # this process is not its own
     monkeypatch.setattr(jars, "archive", lambda at: at / f"{jars.ARCHIVE}now.jsa")
     return config.model_copy(update={"jars": config.jars.model_copy(update={"dir": folder})})
 

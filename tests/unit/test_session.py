@@ -45,3 +45,11 @@ def test_an_archive_of_classes_is_taken_where_there_is_one(config: Config, tmp_p
     archive.touch()
     said = session.options_of(config, JARS, archive)[session.JAVA]
     assert f'"-XX:SharedArchiveFile={archive}"' in said
+
+
+def test_a_collector_of_the_user_stands_instead_of_ours(config: Config) -> None:
+    own = with_options(config, **{session.JAVA: "-XX:+UseG1GC"})
+    said = session.options_of(own, JARS, NONE)[session.JAVA]
+    assert "-XX:-DontCompileHugeMethods" in said
+    assert "-XX:+UseG1GC" in said
+    assert session.COLLECTOR not in said
