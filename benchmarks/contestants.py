@@ -260,8 +260,8 @@ def _fields() -> StructType:
 
 
 def _run(place: Place, *, once: bool = True, entity: str = "matches") -> Run:
-    least = _commit_bytes(place.root / "bronze" / entity / "_delta_log")
-    own = config(place.root, bootstrap=place.bootstrap, max_bytes_per_trigger=least)
+    bound = _commit_bytes(place.root / "bronze" / entity / "_delta_log")
+    own = config(place.root, bootstrap=place.bootstrap, max_bytes_per_trigger=bound)
     kafka = own.kafka.model_copy(update={"max_offsets_per_trigger": place.rows})
     return Run(own.model_copy(update={"kafka": kafka}), once=once)
 

@@ -33,7 +33,7 @@ def measure(place: Place, worker: Worker, report: Report) -> None:
         shutil.rmtree(own.root)
         return found / (count * BATCHES)
 
-    contestants = {f"{count} entities": partial(seconds, count) for count in ENTITIES}
+    contestants = {f"entities: {count}": partial(seconds, count) for count in ENTITIES}
     found = interleaved(contestants, warm=1, repeats=report.repeats)
     report.add(
         f"batches of {place.rows} rows in short runs of several entities, bronze and silver",

@@ -80,7 +80,7 @@ def stock(place: Place) -> float:
 
 
 def measure(place: Place, report: Report) -> None:
-    """Start both in turn, and report.
+    """Start both in turn, and report; `lakehouse jars archive` has run before.
 
     No round to warm up: each start is a JVM of its own, and the broker and its clients have read
     the JDK and the jars already.

@@ -70,6 +70,7 @@ CLASSPATH, JAVA = "spark.driver.extraClassPath", "spark.driver.extraJavaOptions"
 # the JVM would interpret it for ever.
 COLLECTOR = "-XX:+UseParallelGC"
 JAVA_OPTIONS = f"{COLLECTOR} -XX:-DontCompileHugeMethods"
+STOP_SECONDS = 20.0
 OWN = Path(__file__).parent / "spark-conf"
 # No folder, so none of this machine's defaults is read. Spark has it on the JVM's classpath, and
 # with one there that holds a file the JVM would refuse its archive of classes.
@@ -105,8 +106,8 @@ def start(
     for key in config.spark.options:
         if key in REQUIRED or key in REFUSED:
             raise ConfigError("BAD_OPTION", key=key, reason="what lakehouse gives it is relied on")
-    paths = jars.verify("spark", config.jars.dir.absolute())
-    archive = jars.archive(config.jars.dir.absolute())
+    folder = config.jars.dir.absolute()
+    paths, archive = jars.verify("spark", folder), jars.archive(folder)
     where = warehouse or config.state_dir / "warehouse"
     if running() is None:
         _end_jvm()  # of a session that was stopped by its own `stop`: a new one would live in it
@@ -128,7 +129,7 @@ def start(
     return SparkSession(context)
 
 
-def stop(spark: SparkSession, *, seconds: float = 20) -> None:
+def stop(spark: SparkSession, *, seconds: float = STOP_SECONDS) -> None:
     """Stop *spark* and its JVM; when this returns, neither a thread nor a process is left.
 
     A JVM that has not ended by itself after so many *seconds* is killed.
@@ -149,11 +150,13 @@ def options_of(
     REQUIRED.
     """
     own = config.spark.options
-    # `local-cluster` has executors that are processes of their own.
-    local = re.fullmatch(r"local(\[.*\])?", config.spark.master)
+    master = config.spark.master
+    # Also `local-cluster` has executors that are processes of their own.
+    alone = re.fullmatch(r"local(\[.*\])?", master)
     return {
         **DEFAULTS,
-        **(LOCAL if local else {"spark.jars": ",".join(map(str, paths))}),
+        **(LOCAL if master.startswith("local") else {}),
+        **({} if alone else {"spark.jars": ",".join(map(str, paths))}),
         "spark.driver.memory": config.spark.driver_memory,
         "spark.sql.shuffle.partitions": str(config.spark.shuffle_partitions or os.cpu_count() or 2),
         **own,
@@ -164,12 +167,11 @@ def options_of(
 
 
 def _java_options(archive: Path, log: Path | None, own: str) -> str:
-    # A JVM that is told of two collectors does not start.
-    ours = (
-        JAVA_OPTIONS.replace(COLLECTOR, "") if re.search(r"-XX:\+Use\w+GC\b", own) else JAVA_OPTIONS
-    )
+    ours = JAVA_OPTIONS
+    if re.search(r"-XX:\+Use\w+GC\b", own):  # a JVM that is told of two collectors does not start
+        ours = ours.replace(COLLECTOR, "").strip()
     # In quotes, since the name of any folder may have a space.
-    said = [ours.strip(), f'"-Dlog4j2.configurationFile={OWN / "log4j2.properties"}"']
+    said = [ours, f'"-Dlog4j2.configurationFile={OWN / "log4j2.properties"}"']
     if log:
         said.append(f'-Dlakehouse.jvm.level=warn "-Dlakehouse.jvm.log={log}"')
     if archive.is_file():
@@ -177,7 +179,7 @@ def _java_options(archive: Path, log: Path | None, own: str) -> str:
     return " ".join([*said, *filter(None, [own])])
 
 
-def _end_jvm(seconds: float = 20) -> None:
+def _end_jvm(seconds: float = STOP_SECONDS) -> None:
     gateway = SparkContext._gateway  # noqa: SLF001 - pyspark offers no other way to end its JVM
     if gateway is None:
         return

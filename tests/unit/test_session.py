@@ -36,6 +36,9 @@ def test_jars_of_the_user_come_after_the_locked_ones(config: Config) -> None:
 def test_executors_elsewhere_are_sent_the_jars(config: Config) -> None:
     far = with_options(config, master="spark://far:7077")
     assert session.options_of(far, JARS, NONE)["spark.jars"] == "/jars/one.jar,/jars/two.jar"
+    near = session.options_of(with_options(config, master="local-cluster[2,1,1024]"), JARS, NONE)
+    assert "spark.jars" in near
+    assert near.items() >= session.LOCAL.items()
     assert "spark.jars" not in session.options_of(config, JARS, NONE)
 
 
